@@ -1,0 +1,42 @@
+// The loop of every elementwise kernel: `process(i)` for each unit i of this dispatch. A unit is four
+// elements or one: the files in lanes/ say which.
+
+struct Params {
+    /// Always 0; see numerics.wgsl.
+    fence: u32,
+    /// Units in this dispatch, and the first one's number in the whole operation.
+    count: u32,
+    first: u32,
+    /// Units in a row of gate or of up.
+    width: u32,
+    /// Channel of element e: (e / inner) % channels.
+    channels: u32,
+    inner: u32,
+    /// Channels of the learned parameters: all of them, or 1.
+    learned_channels: u32,
+    /// Values of a bias, which belongs to the last dimension.
+    bias_channels: u32,
+    /// First unit of each operand, less what its index map adds for unit `first`.
+    offsets: array<vec4<u32>, 2>,
+    /// Parameters of the activation, each as (high, low).
+    constants: array<vec4<f32>, 5>,
+}
+
+const WORKGROUP = 256u;
+const STEPS = 4u;
+
+@compute @workgroup_size(WORKGROUP)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
+        @builtin(local_invocation_index) local: u32) {
+    let start = (group.y * groups.x + group.x) * (WORKGROUP * STEPS) + local;
+    for (var step = 0u; step < STEPS; step++) {
+        let i = start + step * WORKGROUP;
+        if i < params.count {
+            process(params.first + i);
+        }
+    }
+}
+
+fn channel(e: u32) -> u32 {
+    return (e / params.inner) % params.channels;
+}

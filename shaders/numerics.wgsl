@@ -1,0 +1,208 @@
+// Total helpers: each takes every f32 and none forms a quantity that overflows on the way to a finite
+// result. Guards live here only. Coefficients: scripts/fit_polynomials.py.
+//
+// Two ideas carry the accuracy.
+//  - A product or sum whose rounding matters is kept as vec2(high, low), two f32 whose sum is meant.
+//    Products are split by masking bits, and sums are fenced, so that a compiler which rearranges
+//    arithmetic as if it were exact (Metal's default) has nothing to rearrange.
+//  - e^x is returned as two factors. Their product may be below the smallest f32 while the caller's
+//    x * e^x is not, so the caller multiplies its own operands in between.
+
+const MAX_F32 = 3.4028234663852886e38;
+
+/// Tested by bits: drivers may assume that NaN does not exist.
+fn is_nan(x: f32) -> bool {
+    return (bitcast<u32>(x) & 0x7fffffffu) > 0x7f800000u;
+}
+
+/// The sign bit, also of -0.
+fn is_negative(x: f32) -> bool {
+    return bitcast<i32>(x) < 0;
+}
+
+/// x > 0, also for subnormal x on a device that flushes them.
+fn is_positive(x: f32) -> bool {
+    return bitcast<i32>(x) > 0;
+}
+
+/// |magnitude| with the sign of `sign`.
+fn with_sign(magnitude: f32, sign: f32) -> f32 {
+    return bitcast<f32>((bitcast<u32>(magnitude) & 0x7fffffffu) | (bitcast<u32>(sign) & 0x80000000u));
+}
+
+/// Infinities become the largest finite numbers, so that their product with 0 is 0.
+fn finite(x: f32) -> f32 {
+    return clamp(x, -MAX_F32, MAX_F32);
+}
+
+/// x as an integer in the order of the reals; +0 and -0 are equal.
+fn order(x: f32) -> i32 {
+    let bits = bitcast<i32>(x);
+    return select(bits, -(bits & 0x7fffffff), bits < 0);
+}
+
+/// x > limit for a limit given as high + low.
+fn above(x: f32, limit: vec2<f32>) -> bool {
+    let a = order(x);
+    let b = order(limit.x);
+    return a > b || (a == b && limit.y < 0.0);
+}
+
+/// x < limit for a limit given as high + low.
+fn below(x: f32, limit: vec2<f32>) -> bool {
+    return above(-x, -limit);
+}
+
+/// x itself. `params.fence` is always 0, which the compiler cannot know.
+fn fence(x: f32) -> f32 {
+    return bitcast<f32>(bitcast<u32>(x) ^ params.fence);
+}
+
+/// The upper 12 bits of the significand: products of two heads are exact.
+fn head(x: f32) -> f32 {
+    return bitcast<f32>(bitcast<u32>(x) & 0xfffff000u);
+}
+
+/// x * (b.x + b.y) as high + low. Past +-1e4, where only the size matters to any caller, low is 0.
+fn product(x: f32, b: vec2<f32>) -> vec2<f32> {
+    let c = finite(x);
+    let plain = c * b.x;
+    let ch = head(c);
+    let bh = head(b.x);
+    let exact = vec2<f32>(ch * bh, ch * (b.x - bh) + (c - ch) * b.x + c * b.y);
+    return select(exact, vec2<f32>(finite(plain), 0.0), abs(plain) > 1e4);
+}
+
+/// a + b as high + low, exactly (Knuth 1969).
+fn two_sum(a: f32, b: f32) -> vec2<f32> {
+    let sum = fence(a + b);
+    let b_part = fence(sum - a);
+    let a_part = fence(sum - b_part);
+    return vec2<f32>(sum, (a - a_part) + (b - b_part));
+}
+
+/// a + b for operands that are high + low.
+fn add2(a: vec2<f32>, b: vec2<f32>) -> vec2<f32> {
+    let s = two_sum(a.x, b.x);
+    return vec2<f32>(s.x, s.y + (a.y + b.y));
+}
+
+/// a * b for operands that are high + low, below overflow.
+fn mul2(a: vec2<f32>, b: vec2<f32>) -> vec2<f32> {
+    let ah = head(a.x);
+    let bh = head(b.x);
+    return vec2<f32>(ah * bh, ah * (b.x - bh) + (a.x - ah) * b.x + (a.x * b.y + a.y * b.x));
+}
+
+/// 2^k for -127 < k < 128.
+fn exp2i(k: i32) -> f32 {
+    return bitcast<f32>(u32(k + 127) << 23u);
+}
+
+const LOG2_E = 1.442695041;
+// ln 2 in two parts; the first has 10 bits, so that its product with an exponent is exact.
+const LN2_HIGH = 0.693359375;
+const LN2_LOW = -2.12194440e-4;
+
+/// (e^r - 1 - r) / r^2 for |r| <= 0.35.
+fn exp_tail(r: f32) -> f32 {
+    return 0.5 + r * (0.16666666 + r * (0.041666348 + r * (0.0083333915 + r * (1.3941653e-3 + r * 1.9845957e-4))));
+}
+
+/// e^r - 1 for |r| <= 0.35.
+fn expm1_near(r: f32) -> f32 {
+    return r + r * r * exp_tail(r);
+}
+
+/// e^(x + low) as two factors; 0 below e^-175, where no f32 brings the product back to a normal number.
+fn exp_split(x: f32, low: f32) -> vec2<f32> {
+    let c = clamp(x, -175.0, 175.0);
+    let n = floor((c + low) * LOG2_E + 0.5);
+    let r = fence(c - n * LN2_HIGH) + (low - n * LN2_LOW);
+    let m = 1.0 + expm1_near(r);
+    let k = i32(n);
+    let half = k >> 1u;
+    return vec2<f32>(select(m * exp2i(half), 0.0, x < -175.0), exp2i(k - half));
+}
+
+/// e^x - 1 + y, with y added where it cancels exactly.
+fn expm1_plus(x: f32, y: f32) -> f32 {
+    let c = clamp(x, -40.0, 89.0);
+    let n = floor(c * LOG2_E + 0.5);
+    let r = fence(c - n * LN2_HIGH) - n * LN2_LOW;
+    let k = i32(n);
+    let half = k >> 1u;
+    let a = exp2i(half);
+    let b = exp2i(k - half);
+    let inverse = exp2i(half - k);
+    // 2^n (e^r - 1) + (2^n - 1) + y, scaled by 1 / b so that 2^n itself need not be finite.
+    return (a * expm1_near(r) + ((a - inverse) + y * inverse)) * b;
+}
+
+/// e^x - 1.
+fn expm1(x: f32) -> f32 {
+    return select(expm1_plus(x, 0.0), x, abs(x) < 1e-8);
+}
+
+/// log(1 + e) / e for 0 <= e <= 1, by 2 atanh(e / (2 + e)).
+fn log1p_ratio(e: f32) -> f32 {
+    let r = 1.0 / (2.0 + e);
+    let s = e * r;
+    let z = s * s;
+    return 2.0 * r * (1.0 + z * (0.33333158 + z * (0.20012455 + z * (0.13980302 + z * 0.14089163))));
+}
+
+/// tanh x = -(e^-2|x| - 1) / (e^-2|x| + 1), signed.
+fn tanh_total(x: f32) -> f32 {
+    let t = expm1(-2.0 * abs(x));
+    return with_sign(t / (2.0 + t), x);
+}
+
+/// (x - tanh x) / x^3 for x^2 = z <= 1.
+fn tanhshrink_near(z: f32) -> f32 {
+    return 0.33333334 + z * (-0.1333331 + z * (0.05396342 + z * (-0.021829585 + z * (8.697949e-3
+        + z * (-3.2069508e-3 + z * (9.236072e-4 + z * -1.4282338e-4))))));
+}
+
+/// m * s / (1 + e^-z) for z = z.x + z.y.
+fn sigmoid_times(z: vec2<f32>, s: f32, m: f32) -> f32 {
+    let e = exp_split(-abs(z.x), select(-z.y, z.y, is_negative(z.x)));
+    let c = finite(s);
+    let small = (e.x * c) * (e.y * m);
+    return select(m * s, small, is_negative(z.x)) / (1.0 + e.x * e.y);
+}
+
+/// m * e^-|x| / (1 + e^-|x|)^2, the derivative of the logistic function, for x = x.x + x.y.
+fn logistic_grad(x: vec2<f32>, m: f32) -> f32 {
+    let e = exp_split(-abs(x.x), select(-x.y, x.y, is_negative(x.x)));
+    let r = 1.0 / (1.0 + e.x * e.y);
+    return (e.x * r) * (e.y * m) * r;
+}
+
+/// e^(-t^2 / 2) as two factors for t = t.x + t.y >= 0.
+fn gauss(t: vec2<f32>) -> vec2<f32> {
+    let c = min(t.x, 20.0);
+    let h = head(c);
+    return exp_split(-0.5 * (h * h), -0.5 * ((c - h) * (c + h)) - c * t.y);
+}
+
+/// Phi(-t) e^(t^2 / 2) for 0 <= t <= 20: what is left of the Gaussian tail without its exponential.
+fn mills(t: f32) -> f32 {
+    let q = (t - 2.5) / (t + 2.5);
+    let p = 0.49465966 + q * (-0.09158748 + q * (-0.037716653 + q * (0.046062805 + q * (-8.699891e-3 + q * (-6.0469313e-3
+        + q * (1.2844175e-3 + q * (1.2622179e-3 + q * (-4.9629494e-7 + q * (-2.2559008e-4 + q * -6.201281e-5)))))))));
+    return p / (1.0 + t);
+}
+
+/// mills(t) - t / sqrt(2 pi), as (root - t) * polynomial, so that it is right around its root.
+fn mills_slope(t: f32) -> f32 {
+    let q = (t - 2.5) / (t + 2.5);
+    let s = 0.48965806 + q * (-0.12899442 + q * (0.044764243 + q * (-4.5067193e-3 + q * (-2.7272454e-3 + q * (4.5327065e-4
+        + q * (3.6716048e-4 + q * (-1.1582511e-5 + q * (-5.55347e-5 + q * (-9.214502e-6 + q * 2.6484174e-6)))))))));
+    return (fence(0.75179154 - t) - 1.211444946e-8) * s;
+}
+
+/// e^(d) - 1 near 0, else from e^(root + d) = e_root * (1 + result), which is at hand.
+fn expm1_about(d: f32, e: f32, inverse_e_root: f32) -> f32 {
+    return select(e * inverse_e_root - 1.0, expm1_near(d), abs(d) < 0.34);
+}

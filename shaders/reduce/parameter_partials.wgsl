@@ -1,0 +1,43 @@
+// First stage of the gradients of learned parameters and of a bias. Invocation (split, channel) adds up
+// every SPLITS-th element of its channel, in order: neighbours read neighbours, and the sum is the same on
+// every run. TERMS sums are kept side by side.
+
+struct Params {
+    /// Always 0; see numerics.wgsl.
+    fence: u32,
+    /// Elements that go into one sum; sums of each kind; elements that lie side by side in one sum.
+    count: u32,
+    sums: u32,
+    sum_inner: u32,
+    splits: u32,
+    /// As for the elementwise kernels.
+    width: u32,
+    channels: u32,
+    inner: u32,
+    learned_channels: u32,
+    bias_channels: u32,
+    offsets: array<vec4<u32>, 2>,
+    constants: array<vec4<f32>, 5>,
+}
+
+@compute @workgroup_size(64)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
+        @builtin(local_invocation_index) local: u32) {
+    let id = (group.y * groups.x + group.x) * 64u + local;
+    if id >= params.sums * params.splits {
+        return;
+    }
+    let c = id % params.sums;
+    let split = id / params.sums;
+    var sums: array<f32, TERMS>;
+    for (var j = split; j < params.count; j += params.splits) {
+        add_terms(((j / params.sum_inner) * params.sums + c) * params.sum_inner + j % params.sum_inner, &sums);
+    }
+    for (var k = 0u; k < TERMS; k++) {
+        partials_data[(split * TERMS + k) * params.sums + c] = sums[k];
+    }
+}
+
+fn channel(e: u32) -> u32 {
+    return (e / params.inner) % params.channels;
+}

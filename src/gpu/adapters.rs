@@ -1,0 +1,97 @@
+//! Finding an adapter, and saying why it was chosen.
+
+use crate::error::Error;
+
+/// Which adapter is wanted.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Selection {
+    /// Only adapters of this backend.
+    pub backend: Option<wgpu::Backend>,
+    /// An index into [`list`], or part of the adapter's name in any case.
+    pub adapter: Option<String>,
+}
+
+/// A chosen adapter.
+#[derive(Debug)]
+pub struct Choice {
+    /// The adapter.
+    pub adapter: wgpu::Adapter,
+    /// Why this one.
+    pub reason: String,
+}
+
+impl Selection {
+    fn backends(&self) -> wgpu::Backends {
+        self.backend.map_or(wgpu::Backends::PRIMARY | wgpu::Backends::GL, wgpu::Backends::from)
+    }
+
+    fn wanted(&self) -> String {
+        let backend = self.backend.map_or("any backend".into(), |b| format!("backend {b:?}").to_lowercase());
+        self.adapter.as_ref().map_or(backend.clone(), |adapter| format!("`{adapter}` on {backend}"))
+    }
+
+    /// Chooses: what was asked for; else discrete before integrated before virtual before software, and
+    /// among equals the backends in the order Vulkan, Metal, DX12, GL.
+    ///
+    /// # Errors
+    /// [`Error::NoAdapter`] with what there is.
+    pub fn choose(&self) -> Result<Choice, Error> {
+        let adapters = list(self.backends());
+        let available = || if adapters.is_empty() { "none".to_owned() } else { adapters.iter().map(describe).collect::<Vec<_>>().join("; ") };
+        let none = || Error::NoAdapter { wanted: self.wanted(), available: available() };
+        let (index, reason) = match &self.adapter {
+            None => {
+                let (index, adapter) = adapters.iter().enumerate().min_by_key(|(i, a)| (rank(a), *i)).ok_or_else(none)?;
+                let others = adapters.len() - 1;
+                let kind = kind(&adapter.get_info());
+                (index, format!("the best of {} found ({kind}{})", adapters.len(), if others == 0 { ", the only one" } else { "" }))
+            }
+            Some(wanted) => {
+                let index = match wanted.parse::<usize>() {
+                    Ok(index) => (index < adapters.len()).then_some(index),
+                    Err(_) => adapters.iter().position(|a| a.get_info().name.to_lowercase().contains(&wanted.to_lowercase())),
+                };
+                (index.ok_or_else(none)?, format!("asked for by `{wanted}`"))
+            }
+        };
+        let adapter = adapters.into_iter().nth(index).ok_or_else(|| Error::NoAdapter { wanted: self.wanted(), available: "none".into() })?;
+        Ok(Choice { adapter, reason })
+    }
+}
+
+/// Every adapter of these backends, in the order of their indices.
+pub fn list(backends: wgpu::Backends) -> Vec<wgpu::Adapter> {
+    let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle_from_env();
+    descriptor.backends = backends;
+    let instance = wgpu::Instance::new(descriptor);
+    pollster::block_on(instance.enumerate_adapters(backends))
+}
+
+/// Name, backend and driver in one line.
+pub fn describe(adapter: &wgpu::Adapter) -> String {
+    let info = adapter.get_info();
+    format!("{} ({:?}, {} {})", info.name, info.backend, info.driver, info.driver_info).replace(" )", ")")
+}
+
+fn kind(info: &wgpu::AdapterInfo) -> &'static str {
+    match info.device_type {
+        wgpu::DeviceType::DiscreteGpu => "a discrete GPU",
+        wgpu::DeviceType::IntegratedGpu => "an integrated GPU",
+        wgpu::DeviceType::VirtualGpu => "a virtual GPU",
+        wgpu::DeviceType::Cpu => "a software adapter",
+        wgpu::DeviceType::Other => "of unknown type",
+    }
+}
+
+fn rank(adapter: &wgpu::Adapter) -> u8 {
+    let info = adapter.get_info();
+    let device = match info.device_type {
+        wgpu::DeviceType::DiscreteGpu => 0,
+        wgpu::DeviceType::IntegratedGpu => 1,
+        wgpu::DeviceType::VirtualGpu => 2,
+        wgpu::DeviceType::Other => 3,
+        wgpu::DeviceType::Cpu => 4,
+    };
+    // GL reports software rasterisers as `Other`; it comes last whatever it says.
+    device + if info.backend == wgpu::Backend::Gl { 10 } else { 0 }
+}

@@ -1,0 +1,170 @@
+//! A device with its queue, its limits, and the pipelines compiled for it.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::adapters::{Choice, Selection};
+use crate::error::Error;
+use crate::shader::{Access, Kernel};
+
+/// A wgpu device, its queue, and a cache of pipelines. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Gpu(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    device: wgpu::Device,
+    queue: wgpu::Queue,
+    info: wgpu::AdapterInfo,
+    limits: wgpu::Limits,
+    pipelines: Mutex<HashMap<String, Arc<wgpu::ComputePipeline>>>,
+}
+
+impl Gpu {
+    /// Features that are used where the adapter has them: only timestamps. No kernel needs any.
+    pub fn wanted_features(adapter: &wgpu::Adapter) -> wgpu::Features {
+        adapter.features() & wgpu::Features::TIMESTAMP_QUERY
+    }
+
+    /// Opens the chosen adapter with all its limits.
+    ///
+    /// # Errors
+    /// [`Error::NoAdapter`], [`Error::Device`].
+    pub fn open(selection: &Selection) -> Result<Self, Error> {
+        Self::from_choice(&selection.choose()?)
+    }
+
+    /// Opens this adapter with all its limits.
+    ///
+    /// # Errors
+    /// [`Error::Device`].
+    pub fn from_choice(choice: &Choice) -> Result<Self, Error> {
+        Self::with_limits(&choice.adapter, Self::wanted_features(&choice.adapter), choice.adapter.limits())
+    }
+
+    /// Opens this adapter with WebGPU's default limits and no optional feature: what every browser grants.
+    ///
+    /// # Errors
+    /// [`Error::Device`].
+    pub fn least_capable(adapter: &wgpu::Adapter) -> Result<Self, Error> {
+        let limits = wgpu::Limits::default().or_worse_values_from(&adapter.limits());
+        Self::with_limits(adapter, wgpu::Features::empty(), limits)
+    }
+
+    fn with_limits(adapter: &wgpu::Adapter, required_features: wgpu::Features, required_limits: wgpu::Limits) -> Result<Self, Error> {
+        let descriptor = wgpu::DeviceDescriptor { label: Some("ffwd"), required_features, required_limits, ..Default::default() };
+        let (device, queue) = pollster::block_on(adapter.request_device(&descriptor))
+            .map_err(|error| Error::Device { adapter: adapter.get_info().name, reason: error.to_string() })?;
+        Ok(Self::from_parts(device, queue))
+    }
+
+    /// A guest on the caller's device. Nothing is requested of it; what the kernels may use is read from it.
+    pub fn from_parts(device: wgpu::Device, queue: wgpu::Queue) -> Self {
+        let (info, limits) = (device.adapter_info(), device.limits());
+        Self(Arc::new(Inner { device, queue, info, limits, pipelines: Mutex::default() }))
+    }
+
+    /// The device.
+    pub fn device(&self) -> &wgpu::Device {
+        &self.0.device
+    }
+
+    /// The queue.
+    pub fn queue(&self) -> &wgpu::Queue {
+        &self.0.queue
+    }
+
+    /// The adapter's name, driver and backend.
+    pub fn info(&self) -> &wgpu::AdapterInfo {
+        &self.0.info
+    }
+
+    /// The device's limits.
+    pub fn limits(&self) -> &wgpu::Limits {
+        &self.0.limits
+    }
+
+    /// Whether the adapter computes on the CPU.
+    pub fn is_software(&self) -> bool {
+        self.0.info.device_type == wgpu::DeviceType::Cpu || self.0.info.name.starts_with("llvmpipe")
+    }
+
+    /// Waits until everything submitted is done.
+    ///
+    /// # Errors
+    /// [`Error::Gpu`] where the device is lost.
+    pub fn wait(&self) -> Result<(), Error> {
+        self.device().poll(wgpu::PollType::wait_indefinitely()).map(|_| ()).map_err(|error| gpu_error("waiting for the device", &error))
+    }
+
+    /// The kernel's pipeline, compiled on first use.
+    pub(crate) fn pipeline(&self, kernel: &Kernel) -> Result<Arc<wgpu::ComputePipeline>, Error> {
+        let lock = || self.0.pipelines.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(pipeline) = lock().get(&kernel.wgsl) {
+            return Ok(pipeline.clone());
+        }
+        log::debug!("compiling {}", kernel.name);
+        let pipeline = Arc::new(self.compile(kernel)?);
+        Ok(lock().entry(kernel.wgsl.clone()).or_insert(pipeline).clone())
+    }
+
+    fn compile(&self, kernel: &Kernel) -> Result<wgpu::ComputePipeline, Error> {
+        let device = self.device();
+        let storage = kernel.bindings.iter().filter(|b| b.access != Access::Uniform).count() as u64;
+        let allowed = u64::from(self.limits().max_storage_buffers_per_shader_stage);
+        if storage > allowed {
+            return Err(Error::Limit { what: "storage buffers of a kernel", required: storage, allowed });
+        }
+        let scope = device.push_error_scope(wgpu::ErrorFilter::Validation);
+        let descriptor = wgpu::ShaderModuleDescriptor {
+            label: Some(&kernel.name),
+            source: wgpu::ShaderSource::Wgsl(kernel.wgsl.as_str().into()),
+        };
+        let checks =
+            wgpu::ShaderRuntimeChecks { force_loop_bounding: false, int_div_checks: false, ..wgpu::ShaderRuntimeChecks::checked() };
+        // SAFETY: only two checks are off. Loop bounding: every loop in shaders/ counts up by a positive step to
+        // a bound that does not change inside it, so it ends; expressions of users contain no statement, so no
+        // loop. Integer division: every divisor is a constant or a field of `params` that the host sets to at
+        // least 1 (`ops`), and no dividend is signed. Bounds checks stay on.
+        #[allow(unsafe_code, reason = "wgpu offers these options only through an unsafe function")]
+        let module = unsafe { device.create_shader_module_trusted(descriptor, checks) };
+        let entries: Vec<_> = kernel.bindings.iter().zip(0..).map(|(binding, index)| layout_entry(binding.access, index)).collect();
+        let layout = device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor { label: Some(&kernel.name), entries: &entries });
+        let layout = device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
+            label: Some(&kernel.name),
+            bind_group_layouts: &[Some(&layout)],
+            ..Default::default()
+        });
+        let pipeline = device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
+            label: Some(&kernel.name),
+            layout: Some(&layout),
+            module: &module,
+            entry_point: Some("main"),
+            // Kernels write workgroup memory before they read it.
+            compilation_options: wgpu::PipelineCompilationOptions { zero_initialize_workgroup_memory: false, ..Default::default() },
+            cache: None,
+        });
+        match pollster::block_on(scope.pop()) {
+            None => Ok(pipeline),
+            Some(error) => Err(gpu_error(&format!("compiling {}", kernel.name), &error)),
+        }
+    }
+}
+
+pub(super) fn gpu_error(what: &str, error: &dyn std::error::Error) -> Error {
+    Error::Gpu { what: what.into(), reason: error.to_string() }
+}
+
+fn layout_entry(access: Access, binding: u32) -> wgpu::BindGroupLayoutEntry {
+    let ty = match access {
+        Access::Uniform => wgpu::BufferBindingType::Uniform,
+        Access::Read => wgpu::BufferBindingType::Storage { read_only: true },
+        Access::ReadWrite => wgpu::BufferBindingType::Storage { read_only: false },
+    };
+    wgpu::BindGroupLayoutEntry {
+        binding,
+        visibility: wgpu::ShaderStages::COMPUTE,
+        ty: wgpu::BindingType::Buffer { ty, has_dynamic_offset: false, min_binding_size: None },
+        count: None,
+    }
+}

@@ -1,0 +1,14 @@
+//! Adapters, devices, tensors, and kernels as pipelines and dispatches.
+
+mod adapters;
+mod device;
+mod plan;
+mod tensor;
+mod timing;
+
+pub use adapters::{Choice, Selection, describe, list};
+pub use device::Gpu;
+pub use plan::Plan;
+pub(crate) use plan::{Bound, PlanBuilder, touched};
+pub use tensor::Tensor;
+pub use timing::{Clock, time};

@@ -1,0 +1,94 @@
+//! Checks that the operations share.
+
+use crate::error::Error;
+use crate::gpu::Tensor;
+use crate::shader::MAX_PARAMETERS;
+use crate::shader::function::Function;
+
+/// Refuses parameters with which a function is not defined.
+pub(super) fn parameters(function: &Function) -> Result<(), Error> {
+    let constants = function.constants();
+    let named: Vec<(String, f64)> = function.activation().map(crate::Activation::parameters).unwrap_or_default();
+    let refuse = |k: usize, reason| {
+        let (parameter, value) = named.get(k).cloned().unwrap_or(("derived constant".into(), constants[k]));
+        Error::Parameter { function: function.name().into(), parameter, value, reason }
+    };
+    if constants.len() > MAX_PARAMETERS {
+        return Err(Error::Limit { what: "parameters", required: constants.len() as u64, allowed: MAX_PARAMETERS as u64 });
+    }
+    // An infinite limit is a limit; an infinite 1 / beta is not.
+    if let Some(k) = constants.iter().position(|v| v.is_nan()) {
+        return Err(refuse(k, "is not a number"));
+    }
+    if let Some(k) = (named.len()..constants.len()).find(|k| !constants[*k].is_finite()) {
+        return Err(refuse(0, if constants[k].is_infinite() { "makes a derived constant infinite" } else { "makes a derived constant NaN" }));
+    }
+    match named.iter().position(|(name, value)| name == "lambd" && *value < 0.0) {
+        Some(k) => Err(refuse(k, "must not be negative")),
+        None => Ok(()),
+    }
+}
+
+/// The channels of a tensor: how many, and how many elements lie side by side in one. The last dimension of
+/// up to two, else dimension 1 (PyTorch's convention).
+pub(super) fn channels(shape: &[usize]) -> (usize, usize) {
+    match shape {
+        [] => (1, 1),
+        [len] | [_, len] => (*len, 1),
+        [_, channels, rest @ ..] => (*channels, rest.iter().product()),
+    }
+}
+
+/// Channels of learned parameters: of their table, of x, and how many elements of x lie side by side in one.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Channels {
+    pub table: usize,
+    pub channels: usize,
+    pub inner: usize,
+}
+
+impl Channels {
+    /// Without learned parameters.
+    pub(super) const NONE: Self = Self { table: 1, channels: 1, inner: 1 };
+}
+
+/// How many channels a table of `learnable` parameters has: 1, or as many as x. A 1-D x is seen as [-1, channels].
+pub(super) fn table_channels(function: &Function, table: &Tensor, shape: &[usize]) -> Result<Channels, Error> {
+    table.expect_element("parameters", crate::Element::F32)?;
+    let learnable = function.learnable_len();
+    if learnable == 0 {
+        return Err(Error::Unsupported { function: function.name().into(), what: "learnable parameter" });
+    }
+    let (channels, inner) = channels(shape);
+    let given = table.len() / learnable;
+    let viewed = shape.len() == 1 && given > 0 && channels.is_multiple_of(given);
+    if !table.len().is_multiple_of(learnable) || given == 0 || !(given == 1 || given == channels || viewed) {
+        let expected = format!("{learnable} x 1 or {learnable} x {channels} values (channels of x {shape:?})");
+        return Err(Error::Shape { operand: "parameters", expected, actual: table.shape().to_vec() });
+    }
+    Ok(Channels { table: given, channels: if viewed { given } else { channels }, inner })
+}
+
+/// How an output and an input that share a buffer may be used.
+pub(super) enum Sharing {
+    /// Different buffers.
+    Apart,
+    /// Exactly the same elements.
+    InPlace,
+    /// Different parts of one buffer.
+    Beside,
+}
+
+/// Compares an input with an output.
+pub(super) fn sharing(input: (&'static str, &Tensor), output: (&'static str, &Tensor), same_index: bool) -> Result<Sharing, Error> {
+    if input.1.buffer() != output.1.buffer() {
+        return Ok(Sharing::Apart);
+    }
+    if same_index && input.1.same_elements(output.1) {
+        return Ok(Sharing::InPlace);
+    }
+    if input.1.overlaps(output.1) {
+        return Err(Error::Alias { input: input.0, output: output.0 });
+    }
+    Ok(Sharing::Beside)
+}

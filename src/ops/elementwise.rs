@@ -1,0 +1,180 @@
+//! From tensors to dispatches, for every elementwise kernel: in-place use, chunks within the binding limit,
+//! vectors in bulk and single elements where the operands are not aligned or the end is ragged.
+
+use bytemuck::{Pod, Zeroable};
+
+use super::checks::{self, Channels, Sharing};
+use crate::error::Error;
+use crate::gate::Layout;
+use crate::gpu::{Bound, Gpu, Plan, PlanBuilder, Tensor, touched};
+use crate::shader::elementwise::{STEPS, Variant, WORKGROUP};
+use crate::shader::function::pack_constants;
+use crate::shader::operand::{Index, Lanes};
+
+/// The uniform block of shaders/elementwise/map.wgsl.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, Pod, Zeroable)]
+pub(crate) struct Params {
+    pub fence: u32,
+    pub count: u32,
+    pub first: u32,
+    pub width: u32,
+    pub channels: u32,
+    pub inner: u32,
+    pub learned_channels: u32,
+    pub bias_channels: u32,
+    pub offsets: [[u32; 4]; 2],
+    pub constants: [[f32; 4]; 5],
+}
+
+/// One operand as the caller gave it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Given<'a> {
+    pub name: &'static str,
+    pub tensor: &'a Tensor,
+    /// Where its half starts in a row of gate and up.
+    pub half: u64,
+}
+
+/// Everything about a call besides its variant.
+#[derive(Debug)]
+pub(super) struct Call<'a> {
+    pub operands: Vec<Given<'a>>,
+    /// Logical elements, and how many of them make a row of gate or up.
+    pub len: u64,
+    pub width: u64,
+    /// Of the learned parameters, where there are any.
+    pub channels: Channels,
+}
+
+impl Call<'_> {
+    fn tensor(&self, name: &str) -> Option<&Given<'_>> {
+        self.operands.iter().find(|given| given.name == name)
+    }
+
+    /// Values of a bias, which belongs to the last dimension; 1 without.
+    pub(super) fn bias_channels(&self) -> u64 {
+        self.tensor("bias_x").or(self.tensor("bias_gate")).map_or(1, |bias| bias.tensor.len() as u64).max(1)
+    }
+
+    /// Marks inputs that an output overwrites or whose buffer it shares.
+    fn resolve_sharing(&self, variant: &mut Variant) -> Result<(), Error> {
+        let operands = variant.operands();
+        for output in operands.iter().filter(|o| o.written) {
+            let Some(out) = self.tensor(output.name) else { continue };
+            for other in operands.iter().filter(|o| o.name != output.name) {
+                let Some(given) = self.tensor(other.name) else { continue };
+                let same_index = other.index == output.index && given.half == out.half;
+                let one_binding = variant.layout != Layout::Separate && other.written;
+                if one_binding {
+                    continue;
+                }
+                // Halves of one packed tensor do not overlap, though their spans do.
+                let halves = variant.layout != Layout::Separate && given.tensor.same_elements(out.tensor) && other.index != Index::Flat;
+                if halves && !same_index {
+                    continue;
+                }
+                match checks::sharing((other.name, given.tensor), (output.name, out.tensor), same_index)? {
+                    Sharing::Apart => {}
+                    Sharing::InPlace if other.written => return Err(Error::Alias { input: other.name, output: output.name }),
+                    Sharing::InPlace => variant.in_place.push((other.name, output.name)),
+                    Sharing::Beside => variant.shared.push(other.name),
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether vectors can be loaded: every operand starts, and every row ends, at a vector's edge.
+    fn aligned(&self, variant: &Variant) -> bool {
+        let rows = matches!(variant.layout, Layout::Packed | Layout::Swapped);
+        let tensors = variant.operands().into_iter().filter(|o| o.lanes == Lanes::Four);
+        tensors.filter_map(|o| self.tensor(o.name)).all(|given| given.tensor.offset().is_multiple_of(4))
+            && (!rows || self.width.is_multiple_of(4))
+    }
+
+    /// Logical elements of one dispatch from `start` on: every window within the binding limit.
+    fn chunk(&self, gpu: &Gpu, variant: &Variant, start: u64) -> u64 {
+        let mut len = self.len - start;
+        for operand in variant.operands() {
+            let Some(given) = self.tensor(operand.name) else { continue };
+            let max = Bound::max_elements(gpu, given.tensor);
+            let fits = match operand.index {
+                Index::Flat => max,
+                Index::Even | Index::Odd => max / 2,
+                // A window of n elements of a half spans up to 2 n and one row more.
+                Index::Half if max >= 4 * self.width => (max - 2 * self.width) / 2,
+                Index::Half => max.min(self.width - start % self.width),
+            };
+            len = len.min(fits);
+        }
+        if len < self.len - start { (len / 4 * 4).max(1) } else { len }
+    }
+
+    /// Checks sharing, splits, binds.
+    pub(super) fn plan(&self, gpu: &Gpu, mut variant: Variant) -> Result<Plan, Error> {
+        checks::parameters(&variant.function)?;
+        if let Some(given) = self.operands.iter().find(|given| given.tensor.len() as u64 > u64::from(u32::MAX)) {
+            return Err(Error::Limit { what: "elements of a tensor", required: given.tensor.len() as u64, allowed: u64::from(u32::MAX) });
+        }
+        self.resolve_sharing(&mut variant)?;
+        let mut builder = PlanBuilder::new(gpu);
+        let aligned = self.aligned(&variant);
+        let mut start = 0;
+        while start < self.len {
+            let len = self.chunk(gpu, &variant, start);
+            let bulk = if aligned && start.is_multiple_of(4) { len / 4 * 4 } else { 0 };
+            for (first, count, lanes) in [(start, bulk, Lanes::Four), (start + bulk, len - bulk, Lanes::One)] {
+                if count > 0 {
+                    variant.lanes = lanes;
+                    self.dispatch(gpu, &mut builder, &variant, first, count)?;
+                }
+            }
+            start += len;
+        }
+        builder.finish()
+    }
+
+    fn dispatch(&self, gpu: &Gpu, builder: &mut PlanBuilder<'_>, variant: &Variant, first: u64, count: u64) -> Result<(), Error> {
+        let units = variant.lanes.len();
+        let Channels { table, channels, inner } = self.channels;
+        let mut params = Params {
+            fence: 0,
+            count: (count / units) as u32,
+            first: (first / units) as u32,
+            width: (self.width / units).max(1) as u32,
+            channels: channels.max(1) as u32,
+            inner: inner.max(1) as u32,
+            learned_channels: table.max(1) as u32,
+            bias_channels: self.bias_channels() as u32,
+            offsets: [[0; 4]; 2],
+            constants: pack_constants(&variant.function.constants()),
+        };
+        let mut bounds = Vec::new();
+        let mut bound_names: Vec<String> = Vec::new();
+        for (slot, operand) in variant.operands().into_iter().enumerate() {
+            let Some(given) = self.tensor(operand.name) else { continue };
+            let whole = operand.name.starts_with("bias") || operand.name == "learned";
+            let (a, b) = if whole {
+                (0, given.tensor.len() as u64)
+            } else if operand.binding == "dgate" && variant.layout != Layout::Separate {
+                // Both halves are written through one binding.
+                let (a, _) = touched(operand.index, first, first + count, self.width, 0);
+                let (_, b) = touched(operand.index, first, first + count, self.width, if operand.index == Index::Half { self.width } else { 0 });
+                (a, b)
+            } else {
+                touched(operand.index, first, first + count, self.width, given.half)
+            };
+            let (bound, base) = Bound::window(gpu, given.tensor, a, b, operand.lanes);
+            // Where vectors alternate, both operands read the same two; single elements are one apart.
+            let half = if operand.index != Index::Half && operand.lanes == Lanes::Four { 0 } else { given.half };
+            params.offsets[slot / 4][slot % 4] = base.wrapping_add((half / operand.lanes.len()) as u32);
+            if !bound_names.contains(&operand.binding) {
+                bound_names.push(operand.binding.clone());
+                bounds.push(bound);
+            }
+        }
+        let workgroups = (count / units).div_ceil(WORKGROUP * STEPS);
+        builder.push(&variant.kernel(), bytemuck::bytes_of(&params), bounds, workgroups)
+    }
+}

@@ -1,0 +1,260 @@
+//! Operands: where the numbers of a kernel lie, as bindings and the functions `load_NAME` and `store_NAME`.
+
+use std::fmt::Write as _;
+
+use crate::element::Element;
+
+/// How a kernel uses a binding.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Access {
+    /// The uniform block `params`.
+    Uniform,
+    /// Storage that is only read.
+    Read,
+    /// Storage that is written, or lies in a buffer that is.
+    ReadWrite,
+}
+
+/// One binding: its number is its place in [`Kernel::bindings`](super::Kernel::bindings).
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Binding {
+    /// Name of the variable in WGSL.
+    pub name: String,
+    /// How it is used.
+    pub access: Access,
+    wgsl_type: String,
+}
+
+impl Binding {
+    pub(super) fn params() -> Self {
+        Self { name: "params".into(), access: Access::Uniform, wgsl_type: "Params".into() }
+    }
+
+    pub(super) fn storage(name: &str, access: Access, wgsl_type: &str) -> Self {
+        Self { name: name.into(), access, wgsl_type: wgsl_type.into() }
+    }
+
+    pub(super) fn declare(&self, index: usize) -> String {
+        let space = match self.access {
+            Access::Uniform => "uniform",
+            Access::Read => "storage, read",
+            Access::ReadWrite => "storage, read_write",
+        };
+        format!("@group(0) @binding({index}) var<{space}> {}: {};\n", self.name, self.wgsl_type)
+    }
+}
+
+/// Elements in a unit of work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Lanes {
+    /// One vector load.
+    Four,
+    /// One element, at any place in its word.
+    One,
+}
+
+impl Lanes {
+    /// Elements in a unit.
+    pub const fn len(self) -> u64 {
+        match self {
+            Self::Four => 4,
+            Self::One => 1,
+        }
+    }
+
+    pub(super) const fn wgsl_type(self) -> &'static str {
+        match self {
+            Self::Four => "vec4<f32>",
+            Self::One => "f32",
+        }
+    }
+}
+
+/// How a unit's number becomes a place in memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Index {
+    /// Side by side.
+    Flat,
+    /// One half of each row of two halves.
+    Half,
+    /// Even places.
+    Even,
+    /// Odd places.
+    Odd,
+}
+
+/// An operand of a kernel.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Operand {
+    /// Its name: `load_NAME`, `store_NAME`.
+    pub name: &'static str,
+    /// The binding it lives in; operands may share one.
+    pub binding: String,
+    /// Kind of element.
+    pub element: Element,
+    /// Elements that are loaded or stored at a time.
+    pub lanes: Lanes,
+    /// Place in memory.
+    pub index: Index,
+    /// Whether the kernel writes it.
+    pub written: bool,
+}
+
+impl Operand {
+    /// An operand side by side in a binding of its own.
+    pub fn new(name: &'static str, element: Element, lanes: Lanes, written: bool) -> Self {
+        Self { name, binding: name.into(), element, lanes, index: Index::Flat, written }
+    }
+
+    /// The same operand at another place.
+    pub fn at(self, index: Index) -> Self {
+        Self { index, ..self }
+    }
+}
+
+/// What all operands of a kernel become: bindings and accessors.
+pub(super) struct Rendered {
+    pub bindings: Vec<Binding>,
+    pub accessors: String,
+    /// The storage files to link.
+    pub storage: Vec<&'static str>,
+}
+
+/// Renders operands; number k finds its offset in `params.offsets[k / 4][k % 4]`. Bindings in `shared_buffers`
+/// lie in a buffer that another binding writes, so they must be writable too.
+pub(super) fn render(operands: &[Operand], shared_buffers: &[&str]) -> Rendered {
+    let mut bindings = vec![Binding::params()];
+    let mut accessors = String::new();
+    let mut kinds = Vec::new();
+    for (slot, operand) in operands.iter().enumerate() {
+        let written = operands.iter().any(|o| o.binding == operand.binding && o.written);
+        let writable = written || shared_buffers.contains(&operand.binding.as_str());
+        let variable = format!("{}_data", operand.binding);
+        // Two invocations may store the halves of one word.
+        let lanes = operand.lanes;
+        let atomic = lanes == Lanes::One && written && operand.element.size() == 2;
+        if !bindings.iter().any(|b| b.name == variable) {
+            let access = if writable { Access::ReadWrite } else { Access::Read };
+            bindings.push(Binding::storage(&variable, access, &array_type(operand.element, lanes, atomic)));
+        }
+        let accessor = Accessor { operand, variable, offset: format!("params.offsets[{}][{}]", slot / 4, slot % 4), atomic };
+        match lanes {
+            Lanes::Four => accessor.vector(&mut accessors),
+            Lanes::One => accessor.scalar(&mut accessors),
+        }
+        if !kinds.contains(&operand.element) {
+            kinds.push(operand.element);
+        }
+    }
+    Rendered { bindings, accessors, storage: kinds.into_iter().map(storage_file).collect() }
+}
+
+/// Links the same files for every kernel that touches this kind.
+pub(super) fn storage_file(element: Element) -> &'static str {
+    match element {
+        Element::F32 => include_str!("../../shaders/storage/f32.wgsl"),
+        Element::F16 => include_str!("../../shaders/storage/f16.wgsl"),
+        Element::Bf16 => include_str!("../../shaders/storage/bf16.wgsl"),
+    }
+}
+
+fn array_type(element: Element, lanes: Lanes, atomic: bool) -> String {
+    match lanes {
+        Lanes::Four => format!("array<{element}x4>"),
+        Lanes::One if atomic => "array<atomic<u32>>".into(),
+        Lanes::One => "array<u32>".into(),
+    }
+}
+
+struct Accessor<'a> {
+    operand: &'a Operand,
+    variable: String,
+    offset: String,
+    atomic: bool,
+}
+
+impl Accessor<'_> {
+    /// Place of unit `i`; of its first vector where it takes two.
+    fn place(&self) -> String {
+        let offset = &self.offset;
+        match self.operand.index {
+            Index::Flat => format!("{offset} + i"),
+            Index::Half => format!("{offset} + (i / params.width) * (2u * params.width) + i % params.width"),
+            Index::Even | Index::Odd => format!("{offset} + 2u * i"),
+        }
+    }
+
+    fn vector(&self, out: &mut String) {
+        let Operand { name, element, .. } = self.operand;
+        let (variable, place) = (&self.variable, self.place());
+        let load = match self.operand.index {
+            Index::Flat | Index::Half => format!("return decode4_{element}({variable}[{place}]);"),
+            Index::Even | Index::Odd => {
+                let (first, second) = if self.operand.index == Index::Even { ("x", "z") } else { ("y", "w") };
+                format!(
+                    "let p = {place};\n    let a = decode4_{element}({variable}[p]);\n    let b = decode4_{element}({variable}[p + 1u]);\n    \
+                     return vec4<f32>(a.{first}, a.{second}, b.{first}, b.{second});"
+                )
+            }
+        };
+        let _ = writeln!(out, "fn load_{name}(i: u32) -> vec4<f32> {{\n    {load}\n}}");
+        if self.operand.written && matches!(self.operand.index, Index::Flat | Index::Half) {
+            let _ = writeln!(out, "fn store_{name}(i: u32, v: vec4<f32>) {{\n    {variable}[{place}] = encode4_{element}(v);\n}}");
+        }
+    }
+
+    fn scalar(&self, out: &mut String) {
+        let Operand { name, element, .. } = self.operand;
+        let (variable, place) = (&self.variable, self.place());
+        let word = |index: &str| if self.atomic { format!("atomicLoad(&{variable}[{index}])") } else { format!("{variable}[{index}]") };
+        let (load, store) = match element.size() {
+            4 => (format!("return decode_{element}({});", word("p")), format!("{variable}[p] = encode_{element}(v);")),
+            _ => (
+                format!("return decode_{element}(({} >> ((p & 1u) * 16u)) & 0xffffu);", word("p / 2u")),
+                format!(
+                    "let shift = (p & 1u) * 16u;\n    atomicAnd(&{variable}[p / 2u], ~(0xffffu << shift));\n    \
+                     atomicOr(&{variable}[p / 2u], encode_{element}(v) << shift);"
+                ),
+            ),
+        };
+        let _ = writeln!(out, "fn load_{name}(i: u32) -> f32 {{\n    let p = {place};\n    {load}\n}}");
+        if self.operand.written {
+            let _ = writeln!(out, "fn store_{name}(i: u32, v: f32) {{\n    let p = {place};\n    {store}\n}}");
+        }
+    }
+}
+
+/// `store_pair(i, gate, up)`: both gradients of a gate, wherever they lie.
+pub(super) fn store_pair(element: Element, layout: crate::gate::Layout, lanes: Lanes, slot: usize) -> String {
+    let lanes_type = lanes.wgsl_type();
+    let body = if layout == crate::gate::Layout::Interleaved && lanes == Lanes::Four {
+        format!(
+            "let p = params.offsets[{}][{}] + 2u * i;\n    dgate_data[p] = encode4_{element}(vec4<f32>(g.x, u.x, g.y, u.y));\n    \
+             dgate_data[p + 1u] = encode4_{element}(vec4<f32>(g.z, u.z, g.w, u.w));",
+            slot / 4,
+            slot % 4
+        )
+    } else {
+        "store_dgate(i, g);\n    store_dup(i, u);".into()
+    };
+    format!("fn store_pair(i: u32, g: {lanes_type}, u: {lanes_type}) {{\n    {body}\n}}\n")
+}
+
+/// `NAME4(row, k)`: elements 4 k .. 4 k + 4 of a row that is `params.depth` long, 0 past its end.
+pub(super) fn row_vectors(name: &str, lanes: Lanes) -> String {
+    let stride = if name == "a" { "params.a_stride" } else { "params.b_stride" };
+    let body = match lanes {
+        Lanes::Four => format!("return load_{name}(row * {stride} + k);"),
+        Lanes::One => {
+            let element = |j: u32| format!("select(0.0, load_{name}(min(e + {j}u, last)), e + {j}u <= last)");
+            format!(
+                "let e = row * {stride} + 4u * k;\n    let last = row * {stride} + params.depth - 1u;\n    return vec4<f32>({}, {}, {}, {});",
+                element(0),
+                element(1),
+                element(2),
+                element(3)
+            )
+        }
+    };
+    format!("fn {name}4(row: u32, k: u32) -> vec4<f32> {{\n    {body}\n}}\n")
+}

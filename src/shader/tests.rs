@@ -1,0 +1,199 @@
+//! Every kernel, linked and checked by naga without a GPU: bindings, uniform blocks, capabilities, and that
+//! it translates to every backend's language.
+
+use naga::proc::Layouter;
+
+use super::elementwise::Variant;
+use super::function::Function;
+use super::matmul::{self, Loop};
+use super::operand::Lanes;
+use super::reduce::{self, Terms};
+use super::{Access, Kernel};
+use crate::activation::Activation;
+use crate::custom::Custom;
+use crate::element::Element;
+use crate::gate::{Gate, Layout};
+
+fn functions() -> Vec<Function> {
+    let custom = Custom::new("snake", "x + sin(a * x) * sin(a * x) / a", "1.0 + sin(2.0 * a * x)", &[("a", 0.5)]).unwrap().into_activation();
+    let activations = Activation::all().chain([custom]);
+    activations.map(Function::Activation).chain(Gate::all().map(Function::Gate)).collect()
+}
+
+/// Every elementwise variant that differs in text, less products of independent choices.
+fn elementwise() -> Vec<Kernel> {
+    let mut kernels = Vec::new();
+    for function in functions() {
+        let gated = matches!(function, Function::Gate(_));
+        for backward in [false, true] {
+            for element in Element::ALL {
+                for lanes in [Lanes::Four, Lanes::One] {
+                    let layouts: &[Layout] = if gated { &Layout::ALL } else { &[Layout::Separate] };
+                    for layout in layouts {
+                        let mut variant = Variant::new(function.clone(), backward, element);
+                        variant.lanes = lanes;
+                        variant.layout = *layout;
+                        kernels.push(variant.kernel());
+                        // The options together, on one kind, are the largest kernel.
+                        variant.bias = true;
+                        variant.learned = function.learnable_len() > 0;
+                        kernels.push(variant.kernel());
+                    }
+                }
+            }
+        }
+    }
+    kernels
+}
+
+fn sums() -> Vec<Kernel> {
+    let mut kernels = vec![reduce::sums()];
+    for function in functions() {
+        for terms in [Terms::Learned, Terms::Bias] {
+            if terms == Terms::Learned && function.learnable_len() == 0 {
+                continue;
+            }
+            for element in Element::ALL {
+                let bias = terms == Terms::Bias;
+                let learned = function.learnable_len() > 0;
+                kernels.push(reduce::Variant { function: function.clone(), element, layout: Layout::Separate, terms, bias, learned }.partials());
+            }
+        }
+    }
+    kernels
+}
+
+fn products() -> Vec<Kernel> {
+    let mut kernels = Vec::new();
+    for looping in Loop::ALL {
+        for function in functions() {
+            let learned = function.learnable_len() > 0;
+            for lanes in [Lanes::Four, Lanes::One] {
+                for element in Element::ALL {
+                    let variant = matmul::Variant {
+                        looping,
+                        function: function.clone(),
+                        a: element,
+                        b: element,
+                        out: element,
+                        bias: (lanes == Lanes::One).then_some(element),
+                        depth_lanes: lanes,
+                        out_lanes: lanes,
+                        learned,
+                    };
+                    kernels.push(variant.kernel());
+                }
+            }
+        }
+    }
+    kernels
+}
+
+fn all() -> Vec<Kernel> {
+    elementwise().into_iter().chain(sums()).chain(products()).collect()
+}
+
+fn parse(kernel: &Kernel) -> (naga::Module, naga::valid::ModuleInfo) {
+    let module = naga::front::wgsl::parse_str(&kernel.wgsl).unwrap_or_else(|e| panic!("{}: {}", kernel.name, e.emit_to_string(&kernel.wgsl)));
+    // No optional capability: what WebGPU grants everywhere.
+    let mut validator = naga::valid::Validator::new(naga::valid::ValidationFlags::all(), naga::valid::Capabilities::empty());
+    let info = validator.validate(&module).unwrap_or_else(|e| panic!("{}: {}", kernel.name, e.emit_to_string(&kernel.wgsl)));
+    (module, info)
+}
+
+#[test]
+fn every_kernel_validates_with_no_capability_and_binds_what_its_table_says() {
+    for kernel in all() {
+        let (module, _) = parse(&kernel);
+        let mut found: Vec<_> = module
+            .global_variables
+            .iter()
+            .filter_map(|(_, variable)| {
+                let access = match variable.space {
+                    naga::AddressSpace::Uniform => Access::Uniform,
+                    naga::AddressSpace::Storage { access } if access.contains(naga::StorageAccess::STORE) => Access::ReadWrite,
+                    naga::AddressSpace::Storage { .. } => Access::Read,
+                    _ => return None,
+                };
+                let binding = variable.binding.unwrap();
+                assert_eq!(binding.group, 0);
+                Some((binding.binding as usize, variable.name.clone().unwrap(), access))
+            })
+            .collect();
+        found.sort_by_key(|(index, ..)| *index);
+        let table: Vec<_> = kernel.bindings.iter().enumerate().map(|(i, b)| (i, b.name.clone(), b.access)).collect();
+        assert_eq!(found, table, "{}", kernel.name);
+        assert!(kernel.bindings.iter().filter(|b| b.access != Access::Uniform).count() <= 8, "{}", kernel.name);
+        assert_eq!(module.entry_points.len(), 1);
+    }
+}
+
+/// Offsets of the fields of the uniform block, and its size.
+fn block(kernel: &Kernel) -> (Vec<(String, u32)>, u32) {
+    let (module, _) = parse(kernel);
+    let mut layouter = Layouter::default();
+    layouter.update(module.to_ctx()).unwrap();
+    let (_, params) = module.global_variables.iter().find(|(_, v)| v.name.as_deref() == Some("params")).unwrap();
+    let naga::TypeInner::Struct { members, .. } = &module.types[params.ty].inner else { panic!("params is no struct") };
+    let fields = members.iter().map(|m| (m.name.clone().unwrap(), m.offset)).collect();
+    (fields, layouter[params.ty].size)
+}
+
+macro_rules! assert_block {
+    ($kernel:expr, $params:ty, $($field:ident),+) => {{
+        let (fields, size) = block($kernel);
+        let expected = vec![$((stringify!($field).to_owned(), std::mem::offset_of!($params, $field) as u32)),+];
+        assert_eq!(fields, expected);
+        assert_eq!(size as usize, size_of::<$params>());
+    }};
+}
+
+#[test]
+fn uniform_blocks_equal_their_twins_in_rust() {
+    let function = Function::Activation(Activation::Relu);
+    assert_block!(
+        &Variant::new(function.clone(), false, Element::F32).kernel(),
+        crate::ops::ElementwiseParams,
+        fence, count, first, width, channels, inner, learned_channels, bias_channels, offsets, constants
+    );
+    assert_block!(
+        &sums()[1],
+        crate::ops::PartialsParams,
+        fence, count, sums, sum_inner, splits, width, channels, inner, learned_channels, bias_channels, offsets, constants
+    );
+    assert_block!(
+        &products()[0],
+        crate::ops::MatmulParams,
+        fence, rows, cols, depth, a_stride, b_stride, out_stride, learned_channels, first_col, offsets, constants
+    );
+    let (fields, size) = block(&reduce::sums());
+    assert_eq!(fields.last(), Some(&("offset".to_owned(), 16)));
+    assert!(size as usize <= size_of::<crate::ops::SumsParams>());
+}
+
+#[test]
+fn every_kernel_translates_to_every_language() {
+    use naga::back::{glsl, hlsl, msl, spv};
+    for kernel in all() {
+        let (module, info) = parse(&kernel);
+        let name = &kernel.name;
+        let options = spv::Options::default();
+        spv::write_vec(&module, &info, &options, None).unwrap_or_else(|e| panic!("{name}: spirv: {e}"));
+
+        let options = msl::Options { fake_missing_bindings: true, ..Default::default() };
+        msl::write_string(&module, &info, &options, &msl::PipelineOptions::default()).unwrap_or_else(|e| panic!("{name}: msl: {e}"));
+
+        let (options, pipeline) = (hlsl::Options { fake_missing_bindings: true, ..Default::default() }, hlsl::PipelineOptions::default());
+        let mut text = String::new();
+        let mut writer = hlsl::Writer::new(&mut text, &options, &pipeline);
+        writer.write(&module, &info, None).unwrap_or_else(|e| panic!("{name}: hlsl: {e}"));
+
+        let options = glsl::Options { version: glsl::Version::new_gles(310), ..Default::default() };
+        let pipeline = glsl::PipelineOptions { shader_stage: naga::ShaderStage::Compute, entry_point: "main".into(), multiview: None };
+        let mut text = String::new();
+        let policies = naga::proc::BoundsCheckPolicies::default();
+        glsl::Writer::new(&mut text, &module, &info, &options, &pipeline, policies)
+            .and_then(|mut writer| writer.write().map(drop))
+            .unwrap_or_else(|e| panic!("{name}: glsl: {e}"));
+    }
+}

@@ -1,0 +1,33 @@
+//! Weights from files: safetensors, GGUF and Hugging Face directories, as tensors in host memory.
+//!
+//! A file's header is read and checked when it is opened, a tensor's bytes when it is asked for, so one layer of a large
+//! model costs one layer of memory. Files are not trusted: counts, lengths and offsets are held against the file's size
+//! before anything is allocated, and what cannot be read exactly is an error that names it, never a guess. Half precision
+//! stays half precision; quantised blocks become f32, which holds their values exactly.
+//!
+//! ```no_run
+//! let weights = ffwd::weights::load_feed_forward("llama.gguf".as_ref(), 0)?;
+//! println!("{} -> {}", weights.d_model(), weights.d_ff());
+//! # Ok::<(), ffwd::weights::WeightsError>(())
+//! ```
+
+mod blocks;
+mod error;
+mod feed_forward;
+mod gguf;
+mod host;
+mod model;
+mod safetensors;
+mod schemes;
+mod tensors;
+#[cfg(test)]
+mod testing;
+
+pub use blocks::Block;
+pub use error::{Result, ShapeMismatch, WeightsError};
+pub use feed_forward::FeedForwardWeights;
+pub use gguf::{Gguf, Value, read_gguf};
+pub use host::{HostData, HostTensor};
+pub use model::load_feed_forward;
+pub use safetensors::{read_safetensors, write_safetensors};
+pub use tensors::{Encoding, Tensors};

@@ -1,0 +1,156 @@
+//! The index of a file: which tensors it holds, and where. Bytes are read when a tensor is asked for.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, Read as _, Seek as _, SeekFrom};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+use super::blocks::Block;
+use super::error::{Result, WeightsError};
+use super::host::{HostData, HostTensor};
+use crate::element::Element;
+use crate::names::UnknownName;
+
+/// How a tensor is stored in its file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Encoding {
+    /// Plain numbers.
+    Plain(Element),
+    /// Quantised blocks, which become f32.
+    Blocks(Block),
+    /// Anything else, by the file's name for it; asking for the tensor is an error.
+    Unsupported(String),
+}
+
+impl std::fmt::Display for Encoding {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Plain(element) => f.write_str(&element.name().to_uppercase()),
+            Self::Blocks(block) => f.write_str(block.name()),
+            Self::Unsupported(name) => f.write_str(name),
+        }
+    }
+}
+
+/// A tensor's place; whoever makes one has checked it against the file's size.
+#[derive(Debug)]
+pub(super) struct Entry {
+    pub shape: Vec<usize>,
+    pub encoding: Encoding,
+    pub offset: u64,
+    pub bytes: u64,
+}
+
+/// Where the bytes are.
+#[derive(Debug)]
+pub(super) enum Store {
+    File(Mutex<File>),
+    Memory(Vec<u8>),
+}
+
+impl Store {
+    fn read(&self, offset: u64, len: usize) -> io::Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        bytes.try_reserve_exact(len).map_err(io::Error::other)?;
+        match self {
+            Self::Memory(memory) => {
+                let start = usize::try_from(offset).map_err(io::Error::other)?;
+                bytes.extend_from_slice(memory.get(start..).and_then(|m| m.get(..len)).unwrap_or_default());
+            }
+            Self::File(file) => {
+                let mut file = file.lock().unwrap_or_else(PoisonError::into_inner);
+                file.seek(SeekFrom::Start(offset))?;
+                (&mut *file).take(len as u64).read_to_end(&mut bytes)?;
+            }
+        }
+        // The file may have shrunk since it was opened.
+        if bytes.len() == len { Ok(bytes) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
+    }
+}
+
+/// The tensors of one file, by name.
+#[derive(Debug)]
+pub struct Tensors {
+    pub(super) file: PathBuf,
+    pub(super) store: Store,
+    pub(super) entries: BTreeMap<String, Entry>,
+}
+
+impl Tensors {
+    /// The file they are in.
+    pub fn file(&self) -> &Path {
+        &self.file
+    }
+
+    /// Names in alphabetical order.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.entries.keys().map(String::as_str)
+    }
+
+    /// Row-major shape of a tensor.
+    pub fn shape(&self, name: &str) -> Option<&[usize]> {
+        self.entries.get(name).map(|entry| entry.shape.as_slice())
+    }
+
+    /// How a tensor is stored.
+    pub fn encoding(&self, name: &str) -> Option<&Encoding> {
+        self.entries.get(name).map(|entry| &entry.encoding)
+    }
+
+    /// Reads one tensor: f32, f16 and bf16 as they are, quantised blocks as f32.
+    ///
+    /// # Errors
+    /// [`WeightsError::MissingTensor`] with the nearest names, [`WeightsError::Unsupported`], [`WeightsError::TooLarge`] where
+    /// it does not fit into memory, [`WeightsError::Io`].
+    pub fn get(&self, name: &str) -> Result<HostTensor> {
+        let entry = self.entries.get(name).ok_or_else(|| missing(&self.file, name, self.names()))?;
+        let too_large = || WeightsError::TooLarge {
+            file: self.file.clone(),
+            tensor: name.to_owned(),
+            shape: entry.shape.iter().map(|d| *d as u64).collect(),
+        };
+        let read = || {
+            let len = usize::try_from(entry.bytes).map_err(|_| too_large())?;
+            self.store.read(entry.offset, len).map_err(|error| WeightsError::Io { file: self.file.clone(), doing: "read", error })
+        };
+        let data = match &entry.encoding {
+            Encoding::Plain(element) => HostData { element: *element, bytes: read()? },
+            Encoding::Blocks(block) => {
+                let blocks = read()?;
+                let count = (blocks.len() / block.size()).checked_mul(Block::LEN).ok_or_else(too_large)?;
+                let mut values = Vec::new();
+                values.try_reserve_exact(count).map_err(|_| too_large())?;
+                block.dequantise(&blocks, &mut values);
+                HostData { element: Element::F32, bytes: Element::F32.encode(&values) }
+            }
+            Encoding::Unsupported(kind) => {
+                return Err(WeightsError::Unsupported { file: self.file.clone(), tensor: name.to_owned(), kind: kind.clone() });
+            }
+        };
+        let tensor = HostTensor { shape: entry.shape.clone(), data };
+        tensor.check(name).map(|()| tensor)
+    }
+}
+
+/// The error for a tensor that is not there, with the nearest of the names that are.
+pub(super) fn missing<'a>(file: &Path, tensor: &str, names: impl Iterator<Item = &'a str>) -> WeightsError {
+    // The edit distance is quadratic, and a hostile file's names may be long and many.
+    const LONGEST: usize = 256;
+    const MOST: usize = 50_000;
+    let asked = if tensor.len() <= LONGEST { tensor } else { "" };
+    let nearest = UnknownName::new("tensor", asked, names.filter(|name| name.len() <= LONGEST).take(MOST)).nearest;
+    WeightsError::MissingTensor { file: file.to_owned(), tensor: tensor.to_owned(), nearest }
+}
+
+/// Opens a regular file (a pipe would block, a directory cannot be read) and tells its size.
+pub(super) fn open(path: &Path) -> Result<(File, u64)> {
+    let failed = |error| WeightsError::Io { file: path.to_owned(), doing: "open", error };
+    if !std::fs::metadata(path).map_err(failed)?.is_file() {
+        return Err(failed(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file")));
+    }
+    let file = File::open(path).map_err(failed)?;
+    let size = file.metadata().map_err(failed)?.len();
+    Ok((file, size))
+}

@@ -1,0 +1,103 @@
+//! Files for the tests of this room: a writer of GGUF files, true or lying, and a breaker of any file.
+
+/// A GGUF file in the making.
+pub(super) struct Builder {
+    pub version: u32,
+    pub pairs: Vec<Vec<u8>>,
+    pub infos: Vec<Vec<u8>>,
+    pub data: Vec<u8>,
+    pub alignment: usize,
+}
+
+pub(super) fn string(text: &str) -> Vec<u8> {
+    [&(text.len() as u64).to_le_bytes()[..], text.as_bytes()].concat()
+}
+
+/// A tensor info; `dims` have the fastest first.
+pub(super) fn info(name: &str, dims: &[u64], kind: u32, offset: u64) -> Vec<u8> {
+    let mut bytes = string(name);
+    bytes.extend((dims.len() as u32).to_le_bytes());
+    dims.iter().for_each(|d| bytes.extend(d.to_le_bytes()));
+    bytes.extend(kind.to_le_bytes());
+    bytes.extend(offset.to_le_bytes());
+    bytes
+}
+
+impl Builder {
+    pub fn new() -> Self {
+        Self { version: 3, pairs: Vec::new(), infos: Vec::new(), data: Vec::new(), alignment: 32 }
+    }
+
+    /// A key with a value of type `kind`, given as bytes.
+    pub fn pair(mut self, key: &str, kind: u32, value: &[u8]) -> Self {
+        self.pairs.push([string(key), kind.to_le_bytes().to_vec(), value.to_vec()].concat());
+        self
+    }
+
+    /// A tensor; `shape` is row-major.
+    pub fn tensor(mut self, name: &str, shape: &[u64], kind: u32, bytes: &[u8]) -> Self {
+        self.data.resize(self.data.len().next_multiple_of(self.alignment), 0);
+        let dims: Vec<u64> = shape.iter().rev().copied().collect();
+        self.infos.push(info(name, &dims, kind, self.data.len() as u64));
+        self.data.extend(bytes);
+        self
+    }
+
+    /// A tensor of f32 that counts up from `first`.
+    pub fn counting(self, name: &str, shape: &[u64], first: f32) -> Self {
+        let count = shape.iter().product::<u64>();
+        let bytes: Vec<u8> = (0..count).flat_map(|i| (first + i as f32).to_le_bytes()).collect();
+        self.tensor(name, shape, 0, &bytes)
+    }
+
+    /// As it would be with these counts of tensors and metadata entries, true or not.
+    pub fn build_claiming(&self, tensors: u64, pairs: u64) -> Vec<u8> {
+        let mut bytes = b"GGUF".to_vec();
+        bytes.extend(self.version.to_le_bytes());
+        bytes.extend(tensors.to_le_bytes());
+        bytes.extend(pairs.to_le_bytes());
+        bytes.extend(self.pairs.concat());
+        bytes.extend(self.infos.concat());
+        bytes.resize(bytes.len().next_multiple_of(self.alignment), 0);
+        bytes.extend(&self.data);
+        bytes
+    }
+
+    pub fn build(&self) -> Vec<u8> {
+        self.build_claiming(self.infos.len() as u64, self.pairs.len() as u64)
+    }
+}
+
+/// Numbers that look random (Vigna's SplitMix64).
+pub(super) struct Random(pub u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    /// A copy with one to four places spoilt: a byte, or eight bytes that make a large, small or random number.
+    pub fn mutated(&mut self, bytes: &[u8]) -> Vec<u8> {
+        let mut bytes = bytes.to_vec();
+        for _ in 0..=self.next() % 4 {
+            let at = (self.next() % bytes.len() as u64) as usize;
+            let number = match self.next() % 6 {
+                0 => u64::MAX,
+                1 => 1 << (self.next() % 64),
+                2 => self.next() % 64,
+                3 => self.next(),
+                _ => {
+                    bytes[at] = self.next() as u8;
+                    continue;
+                }
+            };
+            let end = bytes.len().min(at + 8);
+            bytes[at..end].copy_from_slice(&number.to_le_bytes()[..end - at]);
+        }
+        bytes
+    }
+}
