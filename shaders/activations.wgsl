@@ -58,7 +58,7 @@ fn selu_value(x: f32, m: f32) -> f32 {
 
 /// max(x, 0) + min(alpha * (e^(x / alpha) - 1), 0)
 fn celu_value(x: f32, m: f32, alpha: vec2<f32>, inverse: vec2<f32>) -> f32 {
-    return m * (max(x, 0.0) + min(alpha.x * expm1(x * inverse.x), 0.0));
+    return m * select(alpha.x * expm1(x * inverse.x), x, is_positive(x));
 }
 
 /// 1 / (1 + e^-x)
@@ -192,7 +192,14 @@ fn mish_value(x: f32, m: f32) -> f32 {
 /// alpha_p x^2 + beta x for x > 0, alpha_n (e^min(x, eps) - 1 - x) + beta x otherwise
 fn xielu_value(x: f32, m: f32, alpha_p: vec2<f32>, alpha_n: vec2<f32>, beta: vec2<f32>, eps: vec2<f32>) -> f32 {
     let right = x * (alpha_p.x * x + beta.x);
-    let left = alpha_n.x * xielu_curve(min(x, 0.0), eps) + beta.x * x;
+    let c = min(x, 0.0);
+    let e = expm1_2(min(c, eps.x));
+    // Grouped so that at -inf only one infinity is left, and the smallest terms cancel at the root.
+    let slope = add2(beta, -alpha_n);
+    let line = select(vec2<f32>(slope.x * c, 0.0), mul2(slope, vec2<f32>(c, 0.0)), c > -1e30);
+    let curve = add2(mul2(alpha_n, e), line);
+    let near = alpha_n.x * xielu_curve(c, eps) + beta.x * c;
+    let left = select(select(curve.x + curve.y, line.x, c < -1e30), near, c > -0.3);
     return m * select(left, right, is_positive(x));
 }
 
@@ -200,7 +207,9 @@ fn xielu_value(x: f32, m: f32, alpha_p: vec2<f32>, alpha_n: vec2<f32>, beta: vec
 fn rational_value(x: f32, m: f32, a0: vec2<f32>, a1: vec2<f32>, a2: vec2<f32>, a3: vec2<f32>, a4: vec2<f32>, a5: vec2<f32>,
                   b1: vec2<f32>, b2: vec2<f32>, b3: vec2<f32>, b4: vec2<f32>) -> f32 {
     let r = rational_parts(x, a0, a1, a2, a3, a4, a5, b1, b2, b3, b4);
-    return scaled(m * ((r.p.x + r.p.y) / (r.q.x + r.q.y)), r.exponent);
+    let ratio = (r.p.x + r.p.y) / (r.q.x + r.q.y);
+    // At an infinity the leading terms are all there is.
+    return select(scaled(m * ratio, r.exponent), m * (a5.x * x), abs(x) > MAX_F32 && a5.x != 0.0);
 }
 
 /// z + z.low > limit
@@ -221,7 +230,7 @@ fn gelu_tanh_argument(x: f32) -> vec2<f32> {
 fn laplace_argument(x: f32) -> vec2<f32> {
     let c = clamp(x, -16.0, 16.0);
     let grid = floor(c * 4096.0) * 0.000244140625;
-    let low = (c - grid) - 7.575e-5;
+    let low = fence(c - grid) - 7.575e-5;
     let z = product(grid - 0.70703125, vec2<f32>(3.544905185699463, -1.005331182e-7));
     return two_sum(z.x, z.y + low * 3.5449052);
 }
@@ -230,7 +239,8 @@ fn laplace_argument(x: f32) -> vec2<f32> {
 fn xielu_curve(x: f32, eps: vec2<f32>) -> f32 {
     let s = min(x, eps.x);
     let near = s * s * exp_tail(max(s, -0.35)) + (s - x);
-    return select(expm1_plus(s, -x), near, s > -0.3);
+    let e = expm1_2(s);
+    return select(fence(e.x - x) + e.y, near, s > -0.3);
 }
 
 struct Rational {
@@ -244,18 +254,17 @@ struct Rational {
     exponent: i32,
 }
 
-/// value * 2^exponent for an exponent up to 128
+/// value * 2^exponent for an exponent up to 126
 fn scaled(value: f32, exponent: i32) -> f32 {
-    let half = exponent >> 1u;
-    return value * exp2i(half) * exp2i(exponent - half);
+    return value * exp2i(exponent);
 }
 
 /// Horner's scheme in high + low on x / 2^k, so that no power of x overflows and no root loses digits
 fn rational_parts(x: f32, a0: vec2<f32>, a1: vec2<f32>, a2: vec2<f32>, a3: vec2<f32>, a4: vec2<f32>, a5: vec2<f32>,
                   b1: vec2<f32>, b2: vec2<f32>, b3: vec2<f32>, b4: vec2<f32>) -> Rational {
     let c = finite(x);
-    let k = max(i32((bitcast<u32>(c) >> 23u) & 0xffu) - 127, 0);
-    let s = exp2i(-min(k, 126));
+    let k = clamp(i32((bitcast<u32>(c) >> 23u) & 0xffu) - 127, 0, 126);
+    let s = exp2i(-k);
     let f = c * s;
     let s2 = s * s;
     let s3 = s2 * s;

@@ -16,7 +16,7 @@ fn relu6_grad(x: f32, m: f32) -> f32 {
 }
 
 fn relu_squared_grad(x: f32, m: f32) -> f32 {
-    return m * (2.0 * select(0.0, x, is_positive(x)));
+    return (m * select(0.0, x, is_positive(x))) * 2.0;
 }
 
 fn leaky_relu_grad(x: f32, m: f32, slope: vec2<f32>) -> f32 {
@@ -201,9 +201,10 @@ fn mish_grad(x: f32, m: f32) -> f32 {
 }
 
 fn xielu_grad(x: f32, m: f32, alpha_p: vec2<f32>, alpha_n: vec2<f32>, beta: vec2<f32>, eps: vec2<f32>) -> f32 {
-    let right = 2.0 * alpha_p.x * x + beta.x;
-    let left = alpha_n.x * select(-1.0, expm1(min(x, 0.0)), below(x, eps)) + beta.x;
-    return m * select(left, right, is_positive(x));
+    let right = 2.0 * ((m * alpha_p.x) * x) + m * beta.x;
+    let e = select(vec2<f32>(-1.0, 0.0), expm1_2(min(x, 0.0)), below(x, eps));
+    let left = add2(mul2(alpha_n, e), beta);
+    return select(m * (left.x + left.y), right, is_positive(x));
 }
 
 fn xielu_learned(x: f32, m: f32, alpha_p: vec2<f32>, alpha_n: vec2<f32>, beta: vec2<f32>, eps: vec2<f32>) -> array<f32, 2> {
@@ -212,19 +213,25 @@ fn xielu_learned(x: f32, m: f32, alpha_p: vec2<f32>, alpha_n: vec2<f32>, beta: v
     return array<f32, 2>((m * right) * right, m * left);
 }
 
-/// (P' Q - P Q') / Q^2
+/// a * n, exactly enough for a small whole n.
+fn times(a: vec2<f32>, n: f32) -> vec2<f32> {
+    return mul2(a, vec2<f32>(n, 0.0));
+}
+
+/// (P' Q - P Q') / Q^2; next to 0 it is taken a little further out, where the sign of the inner sum is still known
 fn rational_grad(x: f32, m: f32, a0: vec2<f32>, a1: vec2<f32>, a2: vec2<f32>, a3: vec2<f32>, a4: vec2<f32>, a5: vec2<f32>,
                  b1: vec2<f32>, b2: vec2<f32>, b3: vec2<f32>, b4: vec2<f32>) -> f32 {
-    let r = rational_parts(x, a0, a1, a2, a3, a4, a5, b1, b2, b3, b4);
-    let s = exp2i(-min(r.exponent, 126));
+    let c = select(with_sign(max(abs(x), 1e-12), x), x, (bitcast<u32>(x) & 0x7fffffffu) == 0u);
+    let r = rational_parts(c, a0, a1, a2, a3, a4, a5, b1, b2, b3, b4);
+    let s = exp2i(-r.exponent);
     let s2 = s * s;
     let s3 = s2 * s;
     let x1 = vec2<f32>(r.f, 0.0);
-    var dp = add2(mul2(5.0 * a5, x1), 4.0 * a4 * s);
-    dp = add2(mul2(dp, x1), 3.0 * a3 * s2);
+    var dp = add2(mul2(times(a5, 5.0), x1), times(a4, 4.0) * s);
+    dp = add2(mul2(dp, x1), times(a3, 3.0) * s2);
     dp = add2(mul2(dp, x1), 2.0 * a2 * s3);
     dp = add2(mul2(dp, x1), a1 * (s2 * s2));
-    var du = add2(mul2(4.0 * b4, x1), 3.0 * b3 * s);
+    var du = add2(mul2(times(b4, 4.0), x1), times(b3, 3.0) * s);
     du = add2(mul2(du, x1), 2.0 * b2 * s2);
     du = add2(mul2(du, x1), b1 * s3);
     let n = add2(mul2(dp, r.q), -sign(r.u.x) * mul2(r.p, du));
@@ -235,7 +242,7 @@ fn rational_grad(x: f32, m: f32, a0: vec2<f32>, a1: vec2<f32>, a2: vec2<f32>, a3
 fn rational_learned(x: f32, m: f32, a0: vec2<f32>, a1: vec2<f32>, a2: vec2<f32>, a3: vec2<f32>, a4: vec2<f32>, a5: vec2<f32>,
                     b1: vec2<f32>, b2: vec2<f32>, b3: vec2<f32>, b4: vec2<f32>) -> array<f32, 10> {
     let r = rational_parts(x, a0, a1, a2, a3, a4, a5, b1, b2, b3, b4);
-    let s = exp2i(-min(r.exponent, 126));
+    let s = exp2i(-r.exponent);
     let f = r.f;
     let da = m / r.q.x;
     let db = -sign(r.u.x) * da * ((r.p.x + r.p.y) / r.q.x);

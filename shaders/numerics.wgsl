@@ -4,7 +4,7 @@
 // Two ideas carry the accuracy.
 //  - A product or sum whose rounding matters is kept as vec2(high, low), two f32 whose sum is meant.
 //    Products are split by masking bits, and sums are fenced, so that a compiler which rearranges
-//    arithmetic as if it were exact (Metal's default) has nothing to rearrange.
+//    arithmetic as if it were exact (Metal's default, and Mesa's) has nothing to rearrange.
 //  - e^x is returned as two factors. Their product may be below the smallest f32 while the caller's
 //    x * e^x is not, so the caller multiplies its own operands in between.
 
@@ -63,14 +63,17 @@ fn head(x: f32) -> f32 {
     return bitcast<f32>(bitcast<u32>(x) & 0xfffff000u);
 }
 
-/// x * (b.x + b.y) as high + low. Past +-1e4, where only the size matters to any caller, low is 0.
+/// x * (b.x + b.y) as high + low, high being the rounded product (Dekker 1971). Past +-170, where only the
+/// size matters to any caller, low is 0.
 fn product(x: f32, b: vec2<f32>) -> vec2<f32> {
     let c = finite(x);
-    let plain = c * b.x;
+    let high = fence(c * b.x);
     let ch = head(c);
     let bh = head(b.x);
-    let exact = vec2<f32>(ch * bh, ch * (b.x - bh) + (c - ch) * b.x + c * b.y);
-    return select(exact, vec2<f32>(finite(plain), 0.0), abs(plain) > 1e4);
+    let cl = c - ch;
+    let bl = b.x - bh;
+    let low = fence(fence(fence(ch * bh - high) + ch * bl) + cl * bh) + (cl * bl + c * b.y);
+    return select(vec2<f32>(high, low), vec2<f32>(finite(high), 0.0), abs(high) > 170.0);
 }
 
 /// a + b as high + low, exactly (Knuth 1969).
@@ -78,13 +81,13 @@ fn two_sum(a: f32, b: f32) -> vec2<f32> {
     let sum = fence(a + b);
     let b_part = fence(sum - a);
     let a_part = fence(sum - b_part);
-    return vec2<f32>(sum, (a - a_part) + (b - b_part));
+    return vec2<f32>(sum, fence(a - a_part) + (b - b_part));
 }
 
 /// a + b for operands that are high + low.
 fn add2(a: vec2<f32>, b: vec2<f32>) -> vec2<f32> {
     let s = two_sum(a.x, b.x);
-    return vec2<f32>(s.x, s.y + (a.y + b.y));
+    return two_sum(s.x, s.y + (a.y + b.y));
 }
 
 /// a * b for operands that are high + low, below overflow.
@@ -125,23 +128,28 @@ fn exp_split(x: f32, low: f32) -> vec2<f32> {
     return vec2<f32>(select(m * exp2i(half), 0.0, x < -175.0), exp2i(k - half));
 }
 
-/// e^x - 1 + y, with y added where it cancels exactly.
-fn expm1_plus(x: f32, y: f32) -> f32 {
+/// e^x - 1.
+fn expm1(x: f32) -> f32 {
     let c = clamp(x, -40.0, 89.0);
     let n = floor(c * LOG2_E + 0.5);
     let r = fence(c - n * LN2_HIGH) - n * LN2_LOW;
     let k = i32(n);
     let half = k >> 1u;
     let a = exp2i(half);
-    let b = exp2i(k - half);
-    let inverse = exp2i(half - k);
-    // 2^n (e^r - 1) + (2^n - 1) + y, scaled by 1 / b so that 2^n itself need not be finite.
-    return (a * expm1_near(r) + ((a - inverse) + y * inverse)) * b;
+    // 2^n (e^r - 1) + (2^n - 1), scaled down so that 2^n itself need not be finite.
+    let scaled_down = a * expm1_near(r) + fence(a - exp2i(half - k));
+    return select(scaled_down * exp2i(k - half), x, abs(x) < 1e-8);
 }
 
-/// e^x - 1.
-fn expm1(x: f32) -> f32 {
-    return select(expm1_plus(x, 0.0), x, abs(x) < 1e-8);
+/// e^x - 1 for x <= 0 as high + low, good to 2^-28.
+fn expm1_2(x: f32) -> vec2<f32> {
+    let c = max(x, -40.0);
+    let n = floor(c * LOG2_E + 0.5);
+    let r = fence(c - n * LN2_HIGH);
+    let low = -n * LN2_LOW;
+    let s = exp2i(i32(n));
+    let whole = two_sum(s * r, s - 1.0);
+    return two_sum(whole.x, whole.y + s * (low + (r + low) * (r + low) * exp_tail(r + low)));
 }
 
 /// log(1 + e) / e for 0 <= e <= 1, by 2 atanh(e / (2 + e)).

@@ -175,44 +175,44 @@ activations! {
 
     /// Exponential linear unit; the derivative at 0 is alpha.
     Elu = "elu" { alpha: 1.0 } learns "alpha" 1;
-    formula "x > 0 ? x : alpha * (e^x - 1)"; source "Clevert et al. 2016, arXiv:1511.07289; torch.nn.ELU"; accuracy ulp(2.5, 2.5);
+    formula "x > 0 ? x : alpha * (e^x - 1)"; source "Clevert et al. 2016, arXiv:1511.07289; torch.nn.ELU"; accuracy ulp(2.5, 4.0);
 
     /// Self-normalising ELU with fixed constants; the derivative at 0 is that of the left side.
     Selu = "selu"
-    formula "scale * (x > 0 ? x : alpha * (e^x - 1))"; source "Klambauer et al. 2017, arXiv:1706.02515; torch.nn.SELU"; accuracy ulp(2.5, 2.5);
+    formula "scale * (x > 0 ? x : alpha * (e^x - 1))"; source "Klambauer et al. 2017, arXiv:1706.02515; torch.nn.SELU"; accuracy ulp(3.0, 4.0);
 
     /// ELU made continuously differentiable for every alpha.
     Celu = "celu" { alpha: 1.0 } derives |p| vec![1.0 / p[0]];
-    formula "max(x, 0) + min(alpha * (e^(x / alpha) - 1), 0)"; source "Barron 2017, arXiv:1704.07483; torch.nn.CELU"; accuracy ulp(3.0, 3.0);
+    formula "max(x, 0) + min(alpha * (e^(x / alpha) - 1), 0)"; source "Barron 2017, arXiv:1704.07483; torch.nn.CELU"; accuracy ulp(3.0, 4.0);
 
     /// Logistic function.
     Sigmoid = "sigmoid"
-    formula "1 / (1 + e^-x)"; source "torch.sigmoid"; accuracy ulp(3.0, 4.0);
+    formula "1 / (1 + e^-x)"; source "torch.sigmoid"; accuracy ulp(4.0, 6.0);
 
     /// Logarithm of the logistic function.
     LogSigmoid = "logsigmoid"
-    formula "-log(1 + e^-x)"; source "torch.nn.LogSigmoid"; accuracy ulp(3.0, 3.0);
+    formula "-log(1 + e^-x)"; source "torch.nn.LogSigmoid"; accuracy ulp(4.0, 4.0);
 
     /// Hyperbolic tangent.
     Tanh = "tanh"
-    formula "tanh(x)"; source "torch.tanh"; accuracy ulp(3.0, 4.0);
+    formula "tanh(x)"; source "torch.tanh"; accuracy ulp(4.0, 6.0);
 
     /// What tanh leaves over.
     TanhShrink = "tanhshrink"
-    formula "x - tanh(x)"; source "torch.nn.Tanhshrink"; accuracy ulp(3.0, 7.0);
+    formula "x - tanh(x)"; source "torch.nn.Tanhshrink"; accuracy ulp(4.0, 8.0);
 
     /// A sigmoid without an exponential.
     SoftSign = "softsign"
-    formula "x / (1 + |x|)"; source "Turian et al. 2009; torch.nn.Softsign"; accuracy ulp(2.0, 4.0);
+    formula "x / (1 + |x|)"; source "Turian et al. 2009; torch.nn.Softsign"; accuracy ulp(3.0, 6.0);
     differs "+-1 at +-inf, the limits (PyTorch: NaN)";
 
     /// A smooth ReLU; the identity once beta * x exceeds the threshold.
     SoftPlus = "softplus" { beta: 1.0, threshold: 20.0 } derives |p| vec![1.0 / p[0]];
-    formula "beta * x > threshold ? x : log(1 + e^(beta * x)) / beta"; source "Dugas et al. 2001; torch.nn.Softplus"; accuracy ulp(3.5, 3.5);
+    formula "beta * x > threshold ? x : log(1 + e^(beta * x)) / beta"; source "Dugas et al. 2001; torch.nn.Softplus"; accuracy ulp(4.0, 4.0);
 
     /// Square root of softplus, a router's score (no threshold).
     SqrtSoftPlus = "sqrtsoftplus"
-    formula "sqrt(log(1 + e^x))"; source "transformers SqrtSoftplusActivation"; accuracy ulp(3.5, 6.0);
+    formula "sqrt(log(1 + e^x))"; source "transformers SqrtSoftplusActivation"; accuracy ulp(4.0, 6.0);
 
     /// Clamp; the derivative is 1 strictly inside.
     HardTanh = "hardtanh" { min_val: -1.0, max_val: 1.0 }
@@ -239,32 +239,32 @@ activations! {
 
     /// Sigmoid linear unit: Swish with beta 1.
     Silu = "silu"
-    formula "x / (1 + e^-x)"; source "Elfwing et al. 2017, arXiv:1702.03118; torch.nn.SiLU"; accuracy ulp(3.5, 6.0);
+    formula "x / (1 + e^-x)"; source "Elfwing et al. 2017, arXiv:1702.03118; torch.nn.SiLU"; accuracy ulp(4.0, 8.0);
     differs "-0 at -inf, the limit (PyTorch: NaN)";
 
     /// Self-gated unit with a slope that can be fixed or learned, shared or one for each channel.
     Swish = "swish" | "swish_channel" { beta: 1.0 } learns "beta" 1;
-    formula "x / (1 + e^(-beta * x))"; source "Ramachandran et al. 2017, arXiv:1710.05941"; accuracy ulp(3.5, 6.0);
+    formula "x / (1 + e^(-beta * x))"; source "Ramachandran et al. 2017, arXiv:1710.05941"; accuracy ulp(4.0, 8.0);
     differs "-0 at -inf for beta > 0, the limit (PyTorch: NaN)";
 
     /// x times the Gaussian distribution function, exactly.
     Gelu = "gelu" | "gelu_python"
-    formula "x * Phi(x) = x / 2 * erfc(-x / sqrt(2))"; source "Hendrycks & Gimpel 2016, arXiv:1606.08415; torch.nn.GELU"; accuracy ulp(4.0, 6.0);
+    formula "x * Phi(x) = x / 2 * erfc(-x / sqrt(2))"; source "Hendrycks & Gimpel 2016, arXiv:1606.08415; torch.nn.GELU"; accuracy ulp(4.0, 8.0);
     differs "-0 at -inf, the limit (PyTorch: NaN)";
 
     /// The tanh form of GELU (GPT-2's `gelu_new`, ggml's GELU).
     GeluTanh = "gelu_tanh" | "gelu_new" | "gelu_fast" | "gelu_pytorch_tanh" | "gelu_python_tanh" | "gelu_accurate"
-    formula "x / 2 * (1 + tanh(sqrt(2 / pi) * (x + 0.044715 * x^3)))"; source "Hendrycks & Gimpel 2016; torch.nn.GELU('tanh')"; accuracy ulp(4.0, 7.0);
+    formula "x / 2 * (1 + tanh(sqrt(2 / pi) * (x + 0.044715 * x^3)))"; source "Hendrycks & Gimpel 2016; torch.nn.GELU('tanh')"; accuracy ulp(4.0, 8.0);
     differs "-0 at -inf, and a derivative of 0 or 1 for huge |x|, the limits (PyTorch: NaN)";
 
     /// The sigmoid form of GELU (CLIP).
     QuickGelu = "quick_gelu"
-    formula "x / (1 + e^(-1.702 * x))"; source "Hendrycks & Gimpel 2016; transformers QuickGELUActivation"; accuracy ulp(3.5, 6.0);
+    formula "x / (1 + e^(-1.702 * x))"; source "Hendrycks & Gimpel 2016; transformers QuickGELUActivation"; accuracy ulp(4.0, 8.0);
     differs "-0 at -inf, the limit (PyTorch: NaN)";
 
     /// GELU clipped to [-10, 10], for quantisation.
     Gelu10 = "gelu_10"
-    formula "clamp(gelu(x), -10, 10)"; source "Wu et al. 2020, arXiv:2004.09602; transformers ClippedGELUActivation"; accuracy ulp(4.0, 6.0);
+    formula "clamp(gelu(x), -10, 10)"; source "Wu et al. 2020, arXiv:2004.09602; transformers ClippedGELUActivation"; accuracy ulp(4.0, 8.0);
     differs "-0 at -inf, the limit (PyTorch: NaN)";
 
     /// A Gaussian distribution function shifted and scaled to resemble relu_squared (MEGA).
@@ -273,7 +273,7 @@ activations! {
 
     /// x times the tanh of softplus (no threshold).
     Mish = "mish"
-    formula "x * tanh(log(1 + e^x))"; source "Misra 2019, arXiv:1908.08681; torch.nn.Mish"; accuracy ulp(4.0, 7.0);
+    formula "x * tanh(log(1 + e^x))"; source "Misra 2019, arXiv:1908.08681; torch.nn.Mish"; accuracy ulp(4.0, 8.0);
     differs "-0 at -inf, the limit (PyTorch: NaN)";
 
     /// Expanded integral of ELU. alpha_p and alpha_n are the coefficients themselves: Hugging Face stores
@@ -371,9 +371,11 @@ impl std::fmt::Display for Activation {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(self.name())?;
         let spec = self.spec();
-        let changed = self.parameters().into_iter().enumerate().filter(|(i, (_, value))| {
-            spec.is_none_or(|spec| spec.parameters[*i].default != *value)
-        });
+        let changed = self
+            .parameters()
+            .into_iter()
+            .enumerate()
+            .filter(|(i, (_, value))| spec.is_none_or(|spec| spec.parameters[*i].default != *value));
         let changed: Vec<_> = changed.map(|(_, (name, value))| format!("{name}={value}")).collect();
         if changed.is_empty() { Ok(()) } else { write!(f, "({})", changed.join(", ")) }
     }
@@ -398,9 +400,30 @@ mod tests {
     fn hugging_face_names_parse() {
         // The keys of transformers.activations.ACT2CLS.
         for name in [
-            "gelu", "gelu_10", "gelu_fast", "gelu_new", "gelu_python", "gelu_pytorch_tanh", "gelu_python_tanh", "gelu_accurate",
-            "hardswish", "laplace", "leaky_relu", "linear", "mish", "quick_gelu", "relu", "relu2", "relu6", "sigmoid", "silu",
-            "sqrtsoftplus", "swish", "tanh", "prelu", "xielu",
+            "gelu",
+            "gelu_10",
+            "gelu_fast",
+            "gelu_new",
+            "gelu_python",
+            "gelu_pytorch_tanh",
+            "gelu_python_tanh",
+            "gelu_accurate",
+            "hardswish",
+            "laplace",
+            "leaky_relu",
+            "linear",
+            "mish",
+            "quick_gelu",
+            "relu",
+            "relu2",
+            "relu6",
+            "sigmoid",
+            "silu",
+            "sqrtsoftplus",
+            "swish",
+            "tanh",
+            "prelu",
+            "xielu",
         ] {
             assert!(Activation::parse(name).is_ok(), "{name}");
         }

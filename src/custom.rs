@@ -44,7 +44,8 @@ impl Custom {
         }
         let custom = Self { name: name.to_owned(), value: value.to_owned(), derivative: derivative.to_owned(), parameters };
         for (part, text) in [("value", value), ("derivative", derivative)] {
-            crate::shader::check_expression(text, custom.parameters.iter().map(|(n, _)| n.as_str())).map_err(|reason| fail(part, reason))?;
+            crate::shader::check_expression(text, custom.parameters.iter().map(|(n, _)| n.as_str()))
+                .map_err(|reason| fail(part, reason))?;
         }
         Ok(custom)
     }

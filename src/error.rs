@@ -11,7 +11,9 @@ use crate::names::UnknownName;
 #[non_exhaustive]
 pub enum Error {
     /// No adapter, or none that matches what was asked for.
-    #[error("no GPU adapter matches {wanted}; available: {available}. Without a GPU, install a software Vulkan driver: scripts/with-adapter does")]
+    #[error(
+        "no GPU adapter matches {wanted}; available: {available}. Without a GPU, install a software Vulkan driver: scripts/with-adapter does"
+    )]
     NoAdapter {
         /// What was asked for.
         wanted: String,

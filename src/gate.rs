@@ -46,9 +46,7 @@ impl Gate {
             return Ok(Self::OAI);
         }
         let activation = NAMES.iter().find(|(gate, ..)| *gate == wanted).map_or(wanted.as_str(), |(_, activation, _)| activation);
-        Activation::parse(activation)
-            .map(Self::Of)
-            .map_err(|_| UnknownName::new("gate", name, Self::names().chain(Activation::names())))
+        Activation::parse(activation).map(Self::Of).map_err(|_| UnknownName::new("gate", name, Self::names().chain(Activation::names())))
     }
 
     /// The gates' own names.
@@ -90,6 +88,16 @@ impl Gate {
         match self {
             Self::Of(activation) => activation.constants(),
             Self::SwiGluOai { alpha, limit } => vec![*alpha, *limit],
+        }
+    }
+}
+
+impl std::fmt::Display for Gate {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Of(activation) => f.write_str(&activation.to_string().replacen(activation.name(), self.name(), 1)),
+            Self::SwiGluOai { .. } if *self == Self::OAI => f.write_str(self.name()),
+            Self::SwiGluOai { alpha, limit } => write!(f, "{}(alpha={alpha}, limit={limit})", self.name()),
         }
     }
 }

@@ -1,5 +1,30 @@
-//! ffwd
+//! Activations and feed-forward networks as compute kernels, on any GPU that [`wgpu`] reaches.
+//!
+//! Every activation from sigmoid to xIELU and every gate from GLU to SwiGLU, forward and backward, and the
+//! feed-forward layers built from them. Kernels are plain WGSL; they need no optional feature, keep f16 and
+//! bf16 packed in `u32`, compute in f32, and hold a written [accuracy contract](accuracy).
+//!
+//! Three layers of interface, each thin over the next:
+//!
+//! - [`ops`] and [`nn`]: make a [`gpu::Plan`] from tensors on *your* device and record it into *your* encoder.
+//!   Recording never submits, waits, maps or allocates.
+//! - [`gpu::Tensor`] and [`gpu::Plan::submit`]: tensors in, tensors out.
+//! - [`activate`], [`gate`](slices::gate): slices in, vectors out.
+//!
+//! ```no_run
+//! use ffwd::{Activation, Gpu, activate};
+//!
+//! let gpu = Gpu::open(&Default::default())?;
+//! let y = activate(&gpu, Activation::Silu, &[-2.0, 0.0, 2.0])?;
+//! # Ok::<(), ffwd::Error>(())
+//! ```
+//!
+//! Names: [`Activation::parse`] takes PyTorch's, Hugging Face's and the literature's. Rooms and their rules are
+//! drawn in ARCHITECTURE.md.
 #![warn(missing_docs)]
+#![deny(unsafe_code)]
+
+pub mod accuracy;
 pub mod activation;
 pub mod custom;
 pub mod element;
@@ -7,9 +32,12 @@ pub mod error;
 pub mod gate;
 pub mod gpu;
 pub mod names;
+pub mod nn;
 pub mod ops;
 pub mod oracle;
 pub mod shader;
+pub mod slices;
+pub mod verify;
 pub mod weights;
 
 pub use activation::Activation;
@@ -17,5 +45,7 @@ pub use custom::{Custom, CustomError};
 pub use element::Element;
 pub use error::Error;
 pub use gate::{Gate, Layout};
-pub use gpu::Gpu;
+pub use gpu::{Gpu, Plan, Tensor};
+pub use nn::FeedForward;
+pub use slices::{activate, activate_backward};
 pub use wgpu;

@@ -37,7 +37,8 @@ impl Selection {
     /// [`Error::NoAdapter`] with what there is.
     pub fn choose(&self) -> Result<Choice, Error> {
         let adapters = list(self.backends());
-        let available = || if adapters.is_empty() { "none".to_owned() } else { adapters.iter().map(describe).collect::<Vec<_>>().join("; ") };
+        let available =
+            || if adapters.is_empty() { "none".to_owned() } else { adapters.iter().map(describe).collect::<Vec<_>>().join("; ") };
         let none = || Error::NoAdapter { wanted: self.wanted(), available: available() };
         let (index, reason) = match &self.adapter {
             None => {
@@ -54,7 +55,8 @@ impl Selection {
                 (index.ok_or_else(none)?, format!("asked for by `{wanted}`"))
             }
         };
-        let adapter = adapters.into_iter().nth(index).ok_or_else(|| Error::NoAdapter { wanted: self.wanted(), available: "none".into() })?;
+        let adapter =
+            adapters.into_iter().nth(index).ok_or_else(|| Error::NoAdapter { wanted: self.wanted(), available: "none".into() })?;
         Ok(Choice { adapter, reason })
     }
 }

@@ -116,10 +116,8 @@ impl Gpu {
             return Err(Error::Limit { what: "storage buffers of a kernel", required: storage, allowed });
         }
         let scope = device.push_error_scope(wgpu::ErrorFilter::Validation);
-        let descriptor = wgpu::ShaderModuleDescriptor {
-            label: Some(&kernel.name),
-            source: wgpu::ShaderSource::Wgsl(kernel.wgsl.as_str().into()),
-        };
+        let descriptor =
+            wgpu::ShaderModuleDescriptor { label: Some(&kernel.name), source: wgpu::ShaderSource::Wgsl(kernel.wgsl.as_str().into()) };
         let checks =
             wgpu::ShaderRuntimeChecks { force_loop_bounding: false, int_div_checks: false, ..wgpu::ShaderRuntimeChecks::checked() };
         // SAFETY: only two checks are off. Loop bounding: every loop in shaders/ counts up by a positive step to

@@ -128,7 +128,8 @@ impl Gpu {
         let size = len.and_then(|len| len.checked_mul(element.size())).unwrap_or(u64::MAX - 15);
         // A multiple of 16, so that the last vector is whole; never empty, since bindings cannot be.
         let size = size.div_ceil(16).max(1) * 16;
-        let buffer = self.buffer("tensor", size, wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::COPY_DST)?;
+        let buffer =
+            self.buffer("tensor", size, wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::COPY_DST)?;
         Tensor::from_buffer(&buffer, 0, shape, element)
     }
 

@@ -21,7 +21,10 @@ pub(super) fn parameters(function: &Function) -> Result<(), Error> {
         return Err(refuse(k, "is not a number"));
     }
     if let Some(k) = (named.len()..constants.len()).find(|k| !constants[*k].is_finite()) {
-        return Err(refuse(0, if constants[k].is_infinite() { "makes a derived constant infinite" } else { "makes a derived constant NaN" }));
+        return Err(refuse(
+            0,
+            if constants[k].is_infinite() { "makes a derived constant infinite" } else { "makes a derived constant NaN" },
+        ));
     }
     match named.iter().position(|(name, value)| name == "lambd" && *value < 0.0) {
         Some(k) => Err(refuse(k, "must not be negative")),

@@ -160,7 +160,8 @@ impl Call<'_> {
             } else if operand.binding == "dgate" && variant.layout != Layout::Separate {
                 // Both halves are written through one binding.
                 let (a, _) = touched(operand.index, first, first + count, self.width, 0);
-                let (_, b) = touched(operand.index, first, first + count, self.width, if operand.index == Index::Half { self.width } else { 0 });
+                let (_, b) =
+                    touched(operand.index, first, first + count, self.width, if operand.index == Index::Half { self.width } else { 0 });
                 (a, b)
             } else {
                 touched(operand.index, first, first + count, self.width, given.half)

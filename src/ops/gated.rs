@@ -81,7 +81,10 @@ impl<'a> GateInput<'a> {
             Self::Separate { gate, up } => {
                 up.expect_element(names[1], gate.element())?;
                 up.expect_shape(names[1], gate.shape())?;
-                Ok(([Given { name: names[0], tensor: gate, half: 0 }, Given { name: names[1], tensor: up, half: 0 }], gate.shape().to_vec()))
+                Ok((
+                    [Given { name: names[0], tensor: gate, half: 0 }, Given { name: names[1], tensor: up, half: 0 }],
+                    gate.shape().to_vec(),
+                ))
             }
             Self::Joint { x, layout } => {
                 let (_, cols) = x.rows_cols();

@@ -161,8 +161,12 @@ impl Linear {
                 operands.push(Operand { name: "b_up", tensor: up });
                 (gate, [("bias", bias.map(|b| b.0)), ("bias_up", bias.map(|b| b.1))])
             }
-            (Weights::One { .. }, _) => return Err(Error::Unsupported { function: self.function.name().into(), what: "use for a single weight" }),
-            (Weights::GateUp { .. }, _) => return Err(Error::Unsupported { function: self.function.name().into(), what: "use for gate and up" }),
+            (Weights::One { .. }, _) => {
+                return Err(Error::Unsupported { function: self.function.name().into(), what: "use for a single weight" });
+            }
+            (Weights::GateUp { .. }, _) => {
+                return Err(Error::Unsupported { function: self.function.name().into(), what: "use for gate and up" });
+            }
         };
         let cols = match weight.shape() {
             [cols, inputs] if *inputs == depth => *cols,

@@ -13,4 +13,8 @@ pub use gated::{GateGrads, GateInput, Gated, GatedBackward, GatedForward};
 pub use linear::{Linear, LinearArgs, Weights};
 
 #[cfg(test)]
-pub(crate) use {elementwise::Params as ElementwiseParams, linear::Params as MatmulParams, reduce::{PartialsParams, SumsParams}};
+pub(crate) use {
+    elementwise::Params as ElementwiseParams,
+    linear::Params as MatmulParams,
+    reduce::{PartialsParams, SumsParams},
+};

@@ -49,13 +49,7 @@ const MAX_SPLITS: u64 = 1024;
 
 /// Sums over the elements of `call`, whose variant tells how to read them, into `outputs`: one for all learned
 /// parameters, or one for each bias.
-pub(super) fn plan(
-    gpu: &Gpu,
-    call: &Call<'_>,
-    variant: &elementwise::Variant,
-    terms: Terms,
-    outputs: &[&Tensor],
-) -> Result<Plan, Error> {
+pub(super) fn plan(gpu: &Gpu, call: &Call<'_>, variant: &elementwise::Variant, terms: Terms, outputs: &[&Tensor]) -> Result<Plan, Error> {
     super::checks::parameters(&variant.function)?;
     let kernel = reduce::Variant {
         function: variant.function.clone(),
@@ -96,7 +90,11 @@ pub(super) fn plan(
         let Some(given) = call.operands.iter().find(|given| given.name == operand.name) else { continue };
         let max = Bound::max_elements(gpu, given.tensor);
         if given.tensor.len() as u64 > max {
-            return Err(Error::Limit { what: "elements of a tensor whose gradient is summed", required: given.tensor.len() as u64, allowed: max });
+            return Err(Error::Limit {
+                what: "elements of a tensor whose gradient is summed",
+                required: given.tensor.len() as u64,
+                allowed: max,
+            });
         }
         let (bound, base) = Bound::whole(gpu, given.tensor, Lanes::One);
         let half = if operand.index == Index::Flat { 0 } else { given.half };

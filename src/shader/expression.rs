@@ -47,7 +47,9 @@ mod tests {
         for good in ["x", "a * x", "select(0.0, x, x > a)", "exp(-x * x)", "1.0"] {
             assert_eq!(check_expression(good, parameters()), Ok(()), "{good}");
         }
-        for bad in ["", "x; return 1.0", "x) + (1.0; } fn g() {", "vec2<f32>(x, x)", "b * x", "x // no", "i32(x)", "params.fence", "x)) + ((x"] {
+        for bad in
+            ["", "x; return 1.0", "x) + (1.0; } fn g() {", "vec2<f32>(x, x)", "b * x", "x // no", "i32(x)", "params.fence", "x)) + ((x"]
+        {
             assert!(check_expression(bad, parameters()).is_err(), "{bad}");
         }
         assert!(check_expression("x", ["1a"].into_iter()).is_err());

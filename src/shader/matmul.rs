@@ -1,9 +1,9 @@
 //! Matrix kernels: a loop, linked with an operand file and an epilogue.
 
+use super::Kernel;
 use super::elementwise::function_files;
 use super::function::Function;
 use super::operand::{self, Lanes, Operand};
-use super::Kernel;
 use crate::element::Element;
 
 /// The loop that a matrix kernel runs.
@@ -120,11 +120,8 @@ impl Variant {
             Loop::Direct => include_str!("../../shaders/matmul/direct.wgsl"),
             Loop::Tiled => include_str!("../../shaders/matmul/tiled.wgsl"),
         };
-        let operands = if self.gated() {
-            include_str!("../../shaders/matmul/gate_up.wgsl")
-        } else {
-            include_str!("../../shaders/matmul/linear.wgsl")
-        };
+        let operands =
+            if self.gated() { include_str!("../../shaders/matmul/gate_up.wgsl") } else { include_str!("../../shaders/matmul/linear.wgsl") };
         let cols = match self.out_lanes {
             Lanes::Four => include_str!("../../shaders/matmul/cols4.wgsl"),
             Lanes::One => include_str!("../../shaders/matmul/cols1.wgsl"),

@@ -15,7 +15,8 @@ use crate::element::Element;
 use crate::gate::{Gate, Layout};
 
 fn functions() -> Vec<Function> {
-    let custom = Custom::new("snake", "x + sin(a * x) * sin(a * x) / a", "1.0 + sin(2.0 * a * x)", &[("a", 0.5)]).unwrap().into_activation();
+    let custom =
+        Custom::new("snake", "x + sin(a * x) * sin(a * x) / a", "1.0 + sin(2.0 * a * x)", &[("a", 0.5)]).unwrap().into_activation();
     let activations = Activation::all().chain([custom]);
     activations.map(Function::Activation).chain(Gate::all().map(Function::Gate)).collect()
 }
@@ -56,7 +57,9 @@ fn sums() -> Vec<Kernel> {
             for element in Element::ALL {
                 let bias = terms == Terms::Bias;
                 let learned = function.learnable_len() > 0;
-                kernels.push(reduce::Variant { function: function.clone(), element, layout: Layout::Separate, terms, bias, learned }.partials());
+                kernels.push(
+                    reduce::Variant { function: function.clone(), element, layout: Layout::Separate, terms, bias, learned }.partials(),
+                );
             }
         }
     }
@@ -94,7 +97,8 @@ fn all() -> Vec<Kernel> {
 }
 
 fn parse(kernel: &Kernel) -> (naga::Module, naga::valid::ModuleInfo) {
-    let module = naga::front::wgsl::parse_str(&kernel.wgsl).unwrap_or_else(|e| panic!("{}: {}", kernel.name, e.emit_to_string(&kernel.wgsl)));
+    let module =
+        naga::front::wgsl::parse_str(&kernel.wgsl).unwrap_or_else(|e| panic!("{}: {}", kernel.name, e.emit_to_string(&kernel.wgsl)));
     // No optional capability: what WebGPU grants everywhere.
     let mut validator = naga::valid::Validator::new(naga::valid::ValidationFlags::all(), naga::valid::Capabilities::empty());
     let info = validator.validate(&module).unwrap_or_else(|e| panic!("{}: {}", kernel.name, e.emit_to_string(&kernel.wgsl)));
@@ -154,17 +158,47 @@ fn uniform_blocks_equal_their_twins_in_rust() {
     assert_block!(
         &Variant::new(function.clone(), false, Element::F32).kernel(),
         crate::ops::ElementwiseParams,
-        fence, count, first, width, channels, inner, learned_channels, bias_channels, offsets, constants
+        fence,
+        count,
+        first,
+        width,
+        channels,
+        inner,
+        learned_channels,
+        bias_channels,
+        offsets,
+        constants
     );
     assert_block!(
         &sums()[1],
         crate::ops::PartialsParams,
-        fence, count, sums, sum_inner, splits, width, channels, inner, learned_channels, bias_channels, offsets, constants
+        fence,
+        count,
+        sums,
+        sum_inner,
+        splits,
+        width,
+        channels,
+        inner,
+        learned_channels,
+        bias_channels,
+        offsets,
+        constants
     );
     assert_block!(
         &products()[0],
         crate::ops::MatmulParams,
-        fence, rows, cols, depth, a_stride, b_stride, out_stride, learned_channels, first_col, offsets, constants
+        fence,
+        rows,
+        cols,
+        depth,
+        a_stride,
+        b_stride,
+        out_stride,
+        learned_channels,
+        first_col,
+        offsets,
+        constants
     );
     let (fields, size) = block(&reduce::sums());
     assert_eq!(fields.last(), Some(&("offset".to_owned(), 16)));

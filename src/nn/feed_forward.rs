@@ -1,0 +1,197 @@
+//! The feed-forward layer of a transformer, dense or gated: two dispatches, and hidden makes one trip through memory.
+
+use crate::activation::Activation;
+use crate::element::Element;
+use crate::error::Error;
+use crate::gate::Gate;
+use crate::gpu::{Gpu, Plan, Tensor};
+use crate::ops::{Linear, LinearArgs, Weights};
+use crate::shader::matmul::Loop;
+use crate::weights::{FeedForwardWeights, HostTensor};
+
+/// Weights of a layer in PyTorch's layout `[out, in]`, with what is applied between them.
+///
+/// Sizes: `d_model` features in and out (Hugging Face: hidden_size), `d_ff` hidden ones (intermediate_size).
+#[derive(Debug, Clone)]
+pub enum Layer {
+    /// y = activation(x w1^T + b1) w2^T + b2.
+    Dense {
+        /// The activation.
+        activation: Activation,
+        /// `[d_ff, d_model]`.
+        w1: Tensor,
+        /// `[d_ff]`.
+        b1: Option<Tensor>,
+        /// `[d_model, d_ff]`.
+        w2: Tensor,
+        /// `[d_model]`.
+        b2: Option<Tensor>,
+    },
+    /// y = gate(x w_gate^T + b_gate, x w_up^T + b_up) w_down^T + b_down (Shazeer 2020, arXiv:2002.05202).
+    Gated {
+        /// The gate.
+        gate: Gate,
+        /// `[d_ff, d_model]`.
+        w_gate: Tensor,
+        /// `[d_ff, d_model]`.
+        w_up: Tensor,
+        /// `[d_ff]` each; one needs the other.
+        biases: Option<(Tensor, Tensor)>,
+        /// `[d_model, d_ff]`.
+        w_down: Tensor,
+        /// `[d_model]`.
+        b_down: Option<Tensor>,
+    },
+}
+
+/// A feed-forward layer on a device.
+#[derive(Debug, Clone)]
+pub struct FeedForward {
+    gpu: Gpu,
+    layer: Layer,
+    hidden: Element,
+    looping: Option<Loop>,
+}
+
+/// Operands of one call.
+#[derive(Debug, Clone, Copy)]
+pub struct FeedForwardArgs<'a> {
+    /// `[.., d_model]`.
+    pub x: &'a Tensor,
+    /// `[.., d_ff]`, overwritten; [`FeedForward::hidden`] makes one.
+    pub hidden: &'a Tensor,
+    /// `[.., d_model]`, in any kind.
+    pub y: &'a Tensor,
+}
+
+impl FeedForward {
+    /// A layer with weights that lie on the device. Hidden is kept in f32: the product of a gate is where f16
+    /// overflows, and f32 costs one rounding less.
+    pub fn new(gpu: &Gpu, layer: Layer) -> Self {
+        Self { gpu: gpu.clone(), layer, hidden: Element::F32, looping: None }
+    }
+
+    /// Uploads weights as `element`, or as they are stored. `function` names the activation or gate; where it is absent,
+    /// what the weights' file says, else GELU for dense and SwiGLU for gated layers.
+    ///
+    /// # Errors
+    /// [`Error::UnknownName`]; [`Error::OutOfMemory`]; [`Error::Limit`].
+    pub fn upload(gpu: &Gpu, weights: &FeedForwardWeights, function: Option<&str>, element: Option<Element>) -> Result<Self, Error> {
+        let tensor = |t: &HostTensor| {
+            let element = element.unwrap_or(t.element());
+            if element == t.element() {
+                gpu.tensor_from_bytes(&t.data.bytes, &t.shape, element)
+            } else {
+                gpu.tensor(&t.to_f32(), &t.shape, element)
+            }
+        };
+        let optional = |t: &Option<HostTensor>| t.as_ref().map(tensor).transpose();
+        let function = function.or(weights.activation());
+        let layer = match weights {
+            FeedForwardWeights::Dense { w1, b1, w2, b2, .. } => Layer::Dense {
+                activation: Activation::parse(function.unwrap_or("gelu"))?,
+                w1: tensor(w1)?,
+                b1: optional(b1)?,
+                w2: tensor(w2)?,
+                b2: optional(b2)?,
+            },
+            FeedForwardWeights::Gated { w_gate, b_gate, w_up, b_up, w_down, b_down, .. } => {
+                let zeros = |other: &Tensor| gpu.zeros(other.shape(), other.element());
+                let biases = match (optional(b_gate)?, optional(b_up)?) {
+                    (Some(gate), Some(up)) => Some((gate, up)),
+                    (Some(gate), None) => Some((gate.clone(), zeros(&gate)?)),
+                    (None, Some(up)) => Some((zeros(&up)?, up)),
+                    (None, None) => None,
+                };
+                let gate = Gate::parse(function.unwrap_or("swiglu"))?;
+                Layer::Gated {
+                    gate,
+                    w_gate: tensor(w_gate)?,
+                    w_up: tensor(w_up)?,
+                    biases,
+                    w_down: tensor(w_down)?,
+                    b_down: optional(b_down)?,
+                }
+            }
+        };
+        Ok(Self::new(gpu, layer))
+    }
+
+    /// Keeps hidden in another kind: half the memory traffic, one more rounding, and in f16 infinity from 65520 on.
+    #[must_use]
+    pub fn with_hidden(self, hidden: Element) -> Self {
+        Self { hidden, ..self }
+    }
+
+    /// Runs both products with this loop instead of the default one.
+    #[must_use]
+    pub fn with_loop(self, looping: Loop) -> Self {
+        Self { looping: Some(looping), ..self }
+    }
+
+    /// The layer's weights.
+    pub fn layer(&self) -> &Layer {
+        &self.layer
+    }
+
+    /// Hidden features.
+    pub fn d_ff(&self) -> usize {
+        let (Layer::Dense { w1: first, .. } | Layer::Gated { w_gate: first, .. }) = &self.layer;
+        first.shape().first().copied().unwrap_or(0)
+    }
+
+    /// A tensor for hidden of the tokens of `x`.
+    ///
+    /// # Errors
+    /// [`Error::OutOfMemory`], [`Error::Limit`].
+    pub fn hidden(&self, x: &Tensor) -> Result<Tensor, Error> {
+        let mut shape = x.shape().to_vec();
+        if let Some(last) = shape.last_mut() {
+            *last = self.d_ff();
+        }
+        self.gpu.zeros(&shape, self.hidden)
+    }
+
+    /// Both products, ready to be recorded.
+    ///
+    /// # Errors
+    /// Operands whose shapes, kinds, buffers or overlaps do not fit; parameters for which the function is undefined.
+    pub fn plan(&self, args: FeedForwardArgs<'_>) -> Result<Plan, Error> {
+        let FeedForwardArgs { x, hidden, y } = args;
+        let one = |weight, bias: &'_ Option<Tensor>, a, out| {
+            // A closure cannot name the lifetime of `bias`, so the call is made inside it.
+            let weights = Weights::One { weight, bias: bias.as_ref() };
+            self.linear(Linear::new(&self.gpu, Activation::Identity))?.plan(LinearArgs { a, weights, out, parameters: None })
+        };
+        match &self.layer {
+            Layer::Dense { activation, w1, b1, w2, b2 } => {
+                let weights = Weights::One { weight: w1, bias: b1.as_ref() };
+                let first = self.linear(Linear::new(&self.gpu, activation.clone()))?;
+                let first = first.plan(LinearArgs { a: x, weights, out: hidden, parameters: None })?;
+                Ok(first.then(one(w2, b2, hidden, y)?))
+            }
+            Layer::Gated { gate, w_gate, w_up, biases, w_down, b_down } => {
+                let bias = biases.as_ref().map(|(gate, up)| (gate, up));
+                let weights = Weights::GateUp { gate: w_gate, up: w_up, bias };
+                let first = self.linear(Linear::gated(&self.gpu, gate.clone()))?;
+                let first = first.plan(LinearArgs { a: x, weights, out: hidden, parameters: None })?;
+                Ok(first.then(one(w_down, b_down, hidden, y)?))
+            }
+        }
+    }
+
+    fn linear(&self, linear: Linear) -> Result<Linear, Error> {
+        self.looping.map_or(Ok(linear.clone()), |looping| linear.with_loop(looping))
+    }
+
+    /// Allocates hidden and y (of x's kind), and submits.
+    ///
+    /// # Errors
+    /// As [`FeedForward::plan`].
+    pub fn run(&self, x: &Tensor) -> Result<Tensor, Error> {
+        let hidden = self.hidden(x)?;
+        let y = self.gpu.zeros(x.shape(), x.element())?;
+        self.plan(FeedForwardArgs { x, hidden: &hidden, y: &y })?.submit(&self.gpu);
+        Ok(y)
+    }
+}

@@ -1,0 +1,223 @@
+//! The accuracy contract, measured on an adapter: every activation and gate, forward and backward, in every kind.
+
+use crate::accuracy::{self, Random, Sample};
+use crate::activation::Activation;
+use crate::element::Element;
+use crate::error::Error;
+use crate::gate::Gate;
+use crate::gpu::{Gpu, Tensor};
+use crate::ops::{Activate, Backward, Forward, GateInput, Gated, GatedBackward, GatedForward};
+use crate::oracle;
+use crate::shader::function::Function;
+
+/// Largest error of the 16-bit kinds in their own units, whatever the function: half a unit is rounding.
+pub const HALF_KIND_ULP: f64 = 0.51;
+
+/// What a gate's product adds to its activation's error, and the most that any value and derivative may have.
+const PRODUCT_ULP: f64 = 0.5;
+const VALUE_ULP: f64 = 4.0;
+const DERIVATIVE_ULP: f64 = 8.0;
+
+/// What is measured at once.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Case {
+    /// The function.
+    pub function: Function,
+    /// Derivative instead of value.
+    pub backward: bool,
+    /// Kind of the tensors.
+    pub element: Element,
+}
+
+/// One line of the table.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Row {
+    /// The function with its parameters.
+    pub name: String,
+    /// `y`, `dx`, `dgate` or `dup`.
+    pub output: &'static str,
+    /// Kind of the tensors.
+    pub element: Element,
+    /// How many inputs were tried.
+    pub inputs: usize,
+    /// Largest error in units in the last place.
+    pub ulp: f64,
+    /// Largest error allowed.
+    pub allowed: f64,
+    /// Inputs outside the contract.
+    pub breaches: usize,
+    /// The worst input (gate and up for gates), what the device made of it, and the truth.
+    pub at: (f32, f32, f32, f64),
+}
+
+impl Row {
+    /// Whether the contract holds.
+    pub fn passed(&self) -> bool {
+        self.breaches == 0
+    }
+}
+
+/// Every case of the table: each function with its defaults, and some with other parameters.
+pub fn cases() -> Vec<Case> {
+    let changed = [
+        ("leaky_relu", "negative_slope", 0.2),
+        ("elu", "alpha", 0.7),
+        ("celu", "alpha", 1.3),
+        ("softplus", "beta", 2.0),
+        ("softplus", "threshold", 1.1),
+        ("swish", "beta", 1.3),
+        ("swish", "beta", -0.7),
+        ("hardtanh", "max_val", 0.3),
+        ("softshrink", "lambd", 0.3),
+        ("threshold", "threshold", 0.1),
+    ];
+    let changed = changed.iter().filter_map(|(name, parameter, value)| Activation::parse(name).ok()?.with(parameter, *value).ok());
+    let activations = Activation::all().chain(changed).map(Function::Activation);
+    let beta = Gate::parse("swiglu_beta").ok().and_then(|gate| gate.with("beta", 1.5).ok());
+    let functions: Vec<_> = activations.chain(Gate::all().chain(beta).map(Function::Gate)).collect();
+    let mut cases = Vec::new();
+    for function in functions {
+        for backward in [false, true] {
+            for element in Element::ALL {
+                cases.push(Case { function: function.clone(), backward, element });
+            }
+        }
+    }
+    cases
+}
+
+impl Case {
+    /// The bound in ULP of the case's kind.
+    fn allowed(&self, output: &str) -> f64 {
+        if self.element != Element::F32 {
+            return HALF_KIND_ULP;
+        }
+        let derivative = matches!(output, "dx" | "dgate");
+        let most = if derivative { DERIVATIVE_ULP } else { VALUE_ULP };
+        let of = |activation: &Activation| {
+            activation.spec().map_or(most, |spec| if derivative { spec.accuracy.backward } else { spec.accuracy.forward })
+        };
+        match &self.function {
+            Function::Activation(activation) => of(activation),
+            Function::Gate(Gate::Of(activation)) => (of(activation) + PRODUCT_ULP).min(most),
+            Function::Gate(_) => most,
+        }
+    }
+
+    /// Measures on `gpu`.
+    ///
+    /// # Errors
+    /// Whatever the device refuses.
+    pub fn measure(&self, gpu: &Gpu) -> Result<Vec<Row>, Error> {
+        let x = accuracy::inputs(self.element);
+        match &self.function {
+            Function::Activation(activation) => self.activation(gpu, activation, &x),
+            Function::Gate(gate) => self.gate(gpu, gate, &x),
+        }
+    }
+
+    fn activation(&self, gpu: &Gpu, activation: &Activation, x: &[f32]) -> Result<Vec<Row>, Error> {
+        let op = Activate::new(gpu, activation.clone());
+        let dy = self.rounded(&factors(x.len(), 2));
+        let (tensor, out) = (gpu.tensor(x, &[x.len()], self.element)?, gpu.zeros(&[x.len()], self.element)?);
+        let plan = if self.backward {
+            let dy = gpu.tensor(&dy, &[x.len()], self.element)?;
+            op.backward(Backward { x: &tensor, dy: &dy, dx: &out, bias: None, parameters: None })?
+        } else {
+            op.forward(Forward { x: &tensor, y: &out, bias: None, parameters: None })?
+        };
+        plan.submit(gpu);
+        let truth = |i: usize| {
+            let x = f64::from(x[i]);
+            if self.backward {
+                let dy = f64::from(dy[i]);
+                (oracle::derivative(activation, x) * dy, oracle::derivative_terms(activation, x) * dy.abs())
+            } else {
+                (oracle::value(activation, x), oracle::terms(activation, x))
+            }
+        };
+        let name = if self.backward { "dx" } else { "y" };
+        Ok(vec![self.row(gpu, activation.to_string(), name, &out, truth, |i| (x[i], dy[i]))?])
+    }
+
+    fn gate(&self, gpu: &Gpu, gate: &Gate, g: &[f32]) -> Result<Vec<Row>, Error> {
+        let op = Gated::new(gpu, gate.clone());
+        let len = g.len();
+        let (u, dy) = (self.rounded(&factors(len, 3)), self.rounded(&factors(len, 4)));
+        let (gate_in, up_in) = (gpu.tensor(g, &[len], self.element)?, gpu.tensor(&u, &[len], self.element)?);
+        let (first, second) = (gpu.zeros(&[len], self.element)?, gpu.zeros(&[len], self.element)?);
+        let input = GateInput::Separate { gate: &gate_in, up: &up_in };
+        let at = |i: usize| (f64::from(g[i]), f64::from(u[i]));
+        let name = gate.to_string();
+        if !self.backward {
+            op.forward(GatedForward { input, y: &first, bias: None, parameters: None })?.submit(gpu);
+            let truth = |i| {
+                let (g, u) = at(i);
+                (oracle::gate_value(gate, g, u), oracle::gate_terms(gate, g, u))
+            };
+            return Ok(vec![self.row(gpu, name, "y", &first, truth, |i| (g[i], u[i]))?]);
+        }
+        let dy_in = gpu.tensor(&dy, &[len], self.element)?;
+        let grads = GateInput::Separate { gate: &first, up: &second };
+        op.backward(GatedBackward { input, dy: &dy_in, grads, bias: None, parameters: None })?.submit(gpu);
+        let gradient = |i: usize| {
+            let ((g, u), dy) = (at(i), f64::from(dy[i]));
+            let ((dgate, dup), (gate_terms, up_terms)) = (oracle::gate_gradient(gate, g, u), oracle::gate_gradient_terms(gate, g, u));
+            ((dgate * dy, gate_terms * dy.abs()), (dup * dy, up_terms * dy.abs()))
+        };
+        Ok(vec![
+            self.row(gpu, name.clone(), "dgate", &first, |i| gradient(i).0, |i| (g[i], u[i]))?,
+            self.row(gpu, name, "dup", &second, |i| gradient(i).1, |i| (g[i], u[i]))?,
+        ])
+    }
+
+    fn rounded(&self, values: &[f32]) -> Vec<f32> {
+        self.element.decode(&self.element.encode(values))
+    }
+
+    fn row(
+        &self,
+        gpu: &Gpu,
+        name: String,
+        output: &'static str,
+        out: &Tensor,
+        truth: impl Fn(usize) -> (f64, f64),
+        input: impl Fn(usize) -> (f32, f32),
+    ) -> Result<Row, Error> {
+        let actual = gpu.read_back(out)?;
+        let samples: Vec<_> = actual
+            .iter()
+            .enumerate()
+            .map(|(i, &actual)| {
+                let (truth, terms) = truth(i);
+                let forgiven = if self.forgives() { libm::ldexp(terms, -23) } else { 0.0 };
+                Sample { actual, truth, forgiven }
+            })
+            .collect();
+        let allowed = self.allowed(output);
+        let worst = accuracy::worst(&samples, self.element, allowed);
+        let (first, second) = input(worst.index);
+        let Sample { actual, truth, .. } = samples[worst.index];
+        Ok(Row {
+            name,
+            output,
+            element: self.element,
+            inputs: samples.len(),
+            ulp: worst.ulp,
+            allowed,
+            breaches: worst.breaches,
+            at: (first, second, actual, truth),
+        })
+    }
+
+    /// Whether 2^-23 of the terms that cancel is forgiven: in f32, around the roots of a rational and of xielu, and of their derivatives.
+    fn forgives(&self) -> bool {
+        let rooted = matches!(self.function.activation(), Some(Activation::Rational { .. } | Activation::Xielu { .. }));
+        self.element == Element::F32 && rooted
+    }
+}
+
+fn factors(len: usize, seed: u64) -> Vec<f32> {
+    let mut random = Random::new(seed);
+    (0..len).map(|_| random.factor()).collect()
+}
