@@ -60,21 +60,20 @@ def main():
     # x - tanh x = x^3 T(x^2), |x| <= 1.
     fit("tanhshrink", lambda z: (mp.sqrt(z) - mp.tanh(mp.sqrt(z))) / mp.sqrt(z) ** 3 if z > 1e-12 else mp.mpf(1) / 3, 0, 1, 7)
     # (expm1(x) - x) = x^2 q(x) on [-1, 0].
-    for k in (2, mp.mpf("2.5"), 3, 4):
-        q = lambda v, k=k: k * (1 + v) / (1 - v)
-        lo, hi = -1, (mp.mpf(15) - k) / (15 + k)
-        print("k =", k)
-        for degree in (9, 10):
-            fit(f"mills R(t), q = (t - {k}) / (t + {k})", lambda v: mills(q(v)) * (1 + q(v)), lo, hi, degree)
-            fit(f"mills R(t) no 1+t", lambda v: mills(q(v)), lo, hi, degree)
-        c = 1 / mp.sqrt(2 * mp.pi)
-        t0 = root(lambda t: mills(t) - c * t, 0.75)
+    # Phi(-t) e^(t^2 / 2) on 0 <= t <= 15, in v = (t - a) / (t + k); a and k by search for the least f32 error.
+    def moebius(a, k):
+        return (lambda v: (a + k * v) / (1 - v)), -mp.mpf(a) / k, (mp.mpf(15) - a) / (15 + mp.mpf(k))
 
-        def slope(v):
-            t = q(v)
-            return (mills(t) - c * t) / (t0 - t)
-
-        fit("gelu' S(t)", slope, lo, hi, 10)
+    t, lo, hi = moebius(mp.mpf("0.5"), 3)
+    fit("mills (1 + t)", lambda v: mills(t(v)) * (1 + t(v)), lo, hi, 10)
+    near, lo, hi = moebius(0, mp.mpf("2.5"))
+    at = lambda w: near(w + mp.mpf("0.25"))
+    value = lambda w: mills(at(w)) * at(w) / (w + mp.mpf("0.25")) if w > -0.2499999 else mp.mpf("1.25")
+    fit("t_mills / v in w = v - 1/4", value, lo - mp.mpf("0.25"), hi - mp.mpf("0.25"), 10)
+    c = 1 / mp.sqrt(2 * mp.pi)
+    t0 = root(lambda t: mills(t) - c * t, 0.75)
+    mid, lo, hi = moebius(mp.mpf("2.5"), mp.mpf("2.5"))
+    fit("mills_slope", lambda v: (mills(mid(v)) - c * mid(v)) / (t0 - mid(v)), lo, hi, 10)
     print("silu'")
     root(lambda t: 1 + mp.exp(-t) - t, 1.278)
     print("mish'")

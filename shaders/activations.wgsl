@@ -10,12 +10,12 @@ fn identity_value(x: f32, m: f32) -> f32 {
 
 /// max(x, 0)
 fn relu_value(x: f32, m: f32) -> f32 {
-    return m * select(0.0, x, is_positive(x));
+    return m * select(0.0, x, order(x) >= 0);
 }
 
 /// min(max(x, 0), 6)
 fn relu6_value(x: f32, m: f32) -> f32 {
-    return m * select(0.0, min(x, 6.0), is_positive(x));
+    return m * select(0.0, min(x, 6.0), order(x) >= 0);
 }
 
 /// max(x, 0)^2
@@ -48,17 +48,18 @@ fn fatrelu_value(x: f32, m: f32, limit: vec2<f32>) -> f32 {
 
 /// x for x > 0, alpha * (e^x - 1) otherwise
 fn elu_value(x: f32, m: f32, alpha: vec2<f32>) -> f32 {
-    return m * select(alpha.x * expm1(min(x, 0.0)), x, is_positive(x));
+    return m * select(alpha.x * expm1(select(x, 0.0, is_positive(x))), x, is_positive(x));
 }
 
 /// scale * elu(x), both constants chosen so that mean 0 and variance 1 are a fixed point
 fn selu_value(x: f32, m: f32) -> f32 {
-    return m * select(1.7580993408473766 * expm1(min(x, 0.0)), 1.0507009873554805 * x, is_positive(x));
+    return m * select(1.7580993408473766 * expm1(select(x, 0.0, is_positive(x))), 1.0507009873554805 * x, is_positive(x));
 }
 
 /// max(x, 0) + min(alpha * (e^(x / alpha) - 1), 0)
 fn celu_value(x: f32, m: f32, alpha: vec2<f32>, inverse: vec2<f32>) -> f32 {
-    return m * select(alpha.x * expm1(x * inverse.x), x, is_positive(x));
+    // Next to 0 it is x itself, without passing through x / alpha, which may be subnormal.
+    return m * select(alpha.x * expm1(x * inverse.x), x, is_positive(x) || abs(x) < 1e-8 * abs(alpha.x));
 }
 
 /// 1 / (1 + e^-x)
@@ -152,12 +153,13 @@ fn quick_gelu_value(x: f32, m: f32) -> f32 {
     return swish_value(x, m, vec2<f32>(1.7020000219345093, -2.193450928e-8));
 }
 
-/// x Phi(x) = max(x, 0) - |x| Phi(-|x|)
+/// x Phi(x) = max(x, 0) - |x| Phi(-|x|); next to 0, x / 2 + x^2 / sqrt(2 pi) without subnormal parts
 fn gelu_value(x: f32, m: f32) -> f32 {
     let t = min(abs(x), 20.0);
     let e = gauss(vec2<f32>(t, 0.0));
-    let tail = (t * (e.x * mills(t))) * (e.y * m);
-    return select(m * x - tail, -tail, is_negative(x));
+    let tail = (e.x * t_mills(t)) * (e.y * m);
+    let near = (m * x) * (0.5 + 0.3989423 * x);
+    return select(select(m * x - tail, -tail, is_negative(x)), near, t < 1e-5);
 }
 
 /// gelu(x) clipped to [-10, 10]; the lower limit is never reached

@@ -25,9 +25,10 @@ fn is_positive(x: f32) -> bool {
     return bitcast<i32>(x) > 0;
 }
 
-/// |magnitude| with the sign of `sign`.
+/// |magnitude| with the sign of `sign`. Not by masking both and joining them: Mesa 26 on LLVM 22 compiles
+/// that wrongly in some kernels (seen: sign & ~magnitude).
 fn with_sign(magnitude: f32, sign: f32) -> f32 {
-    return bitcast<f32>((bitcast<u32>(magnitude) & 0x7fffffffu) | (bitcast<u32>(sign) & 0x80000000u));
+    return select(abs(magnitude), -abs(magnitude), is_negative(sign));
 }
 
 /// Infinities become the largest finite numbers, so that their product with 0 is 0.
@@ -196,10 +197,19 @@ fn gauss(t: vec2<f32>) -> vec2<f32> {
 
 /// Phi(-t) e^(t^2 / 2) for 0 <= t <= 20: what is left of the Gaussian tail without its exponential.
 fn mills(t: f32) -> f32 {
-    let q = (t - 2.5) / (t + 2.5);
-    let p = 0.49465966 + q * (-0.09158748 + q * (-0.037716653 + q * (0.046062805 + q * (-8.699891e-3 + q * (-6.0469313e-3
-        + q * (1.2844175e-3 + q * (1.2622179e-3 + q * (-4.9629494e-7 + q * (-2.2559008e-4 + q * -6.201281e-5)))))))));
+    let v = (t - 0.5) / (t + 3.0);
+    let p = 0.52442825 + v * (0.046968386 + v * (-0.5161451 + v * (0.48154983 + v * (-0.061876047
+        + v * (-0.11114467 + v * (0.0039698286 + v * (0.022922443 + v * (0.0392727 + v * (-0.041362077 + v * 0.0103472015)))))))));
     return p / (1.0 + t);
+}
+
+/// t times mills(t). The polynomial is about 1/4, where its terms cancel least.
+fn t_mills(t: f32) -> f32 {
+    let v = t / (t + 2.5);
+    let w = fence(v - 0.25);
+    let p = 0.954404 + w * (-1.1028876 + w * (0.3895208 + w * (0.26827845 + w * (-0.10658378 + w * (-0.14903328
+        + w * (-0.022737568 + w * (0.06679281 + w * (0.07903438 + w * (-0.04046668 + w * -0.022189733)))))))));
+    return p * v;
 }
 
 /// mills(t) - t / sqrt(2 pi), as (root - t) * polynomial, so that it is right around its root.

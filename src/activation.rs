@@ -142,7 +142,7 @@ activations! {
     /// Rectified linear unit; the derivative at 0 is 0.
     Relu = "relu"
     formula "max(x, 0)"; source "Nair & Hinton 2010; torch.nn.ReLU"; accuracy ulp(0.0, 0.0);
-    differs "dx is NaN where x or dy is NaN (PyTorch masks it to 0 on the dead side)";
+    differs "dx is NaN where x or dy is NaN (PyTorch: dy, and 0 on the dead side)";
 
     /// ReLU clipped at 6; the derivative is 0 at both kinks.
     Relu6 = "relu6"
@@ -156,10 +156,12 @@ activations! {
     /// ReLU with a fixed slope below 0, which is also the derivative at 0.
     LeakyRelu = "leaky_relu" { negative_slope: 0.01 }
     formula "x > 0 ? x : negative_slope * x"; source "Maas et al. 2013; torch.nn.LeakyReLU"; accuracy ulp(1.0, 1.0);
+    differs "dx is NaN where x is NaN (PyTorch: the slope)";
 
     /// ReLU with a learned slope below 0, shared or one for each channel.
     PRelu = "prelu" { slope: 0.25 } learns "slope" 1;
     formula "x > 0 ? x : slope[c] * x"; source "He et al. 2015, arXiv:1502.01852; torch.nn.PReLU"; accuracy ulp(1.0, 1.0);
+    differs "dx is NaN where x is NaN (PyTorch: the slope)";
 
     /// Randomised leaky ReLU as it is evaluated after training: the mean slope.
     RRelu = "rrelu" { lower: 0.125, upper: 1.0 / 3.0 } derives |p| vec![0.5 * (p[0] + p[1])];
@@ -192,6 +194,7 @@ activations! {
     /// Logarithm of the logistic function.
     LogSigmoid = "logsigmoid"
     formula "-log(1 + e^-x)"; source "torch.nn.LogSigmoid"; accuracy ulp(4.0, 4.0);
+    differs "-0 where e^-x vanishes, the side of the limit (PyTorch: +0)";
 
     /// Hyperbolic tangent.
     Tanh = "tanh"
@@ -204,7 +207,7 @@ activations! {
     /// A sigmoid without an exponential.
     SoftSign = "softsign"
     formula "x / (1 + |x|)"; source "Turian et al. 2009; torch.nn.Softsign"; accuracy ulp(3.0, 6.0);
-    differs "+-1 at +-inf, the limits (PyTorch: NaN)";
+    differs "+-1 at +-inf with a derivative of 0, the limits (PyTorch: NaN)";
 
     /// A smooth ReLU; the identity once beta * x exceeds the threshold.
     SoftPlus = "softplus" { beta: 1.0, threshold: 20.0 } derives |p| vec![1.0 / p[0]];
@@ -240,27 +243,27 @@ activations! {
     /// Sigmoid linear unit: Swish with beta 1.
     Silu = "silu"
     formula "x / (1 + e^-x)"; source "Elfwing et al. 2017, arXiv:1702.03118; torch.nn.SiLU"; accuracy ulp(4.0, 8.0);
-    differs "-0 at -inf, the limit (PyTorch: NaN)";
+    differs "-0 at -inf, and derivatives of -0 and 1 at -inf and inf, the limits (PyTorch: NaN)";
 
     /// Self-gated unit with a slope that can be fixed or learned, shared or one for each channel.
     Swish = "swish" | "swish_channel" { beta: 1.0 } learns "beta" 1;
     formula "x / (1 + e^(-beta * x))"; source "Ramachandran et al. 2017, arXiv:1710.05941"; accuracy ulp(4.0, 8.0);
-    differs "-0 at -inf for beta > 0, the limit (PyTorch: NaN)";
+    differs "for beta > 0, -0 at -inf and derivatives of -0 and 1 at -inf and inf, the limits (PyTorch: NaN); -0 where a derivative vanishes from below (PyTorch: +0)";
 
     /// x times the Gaussian distribution function, exactly.
     Gelu = "gelu" | "gelu_python"
     formula "x * Phi(x) = x / 2 * erfc(-x / sqrt(2))"; source "Hendrycks & Gimpel 2016, arXiv:1606.08415; torch.nn.GELU"; accuracy ulp(4.0, 8.0);
-    differs "-0 at -inf, the limit (PyTorch: NaN)";
+    differs "-0 at -inf and derivatives of -0 and 1 at -inf and inf, the limits (PyTorch: NaN); -0 where the derivative vanishes from below (PyTorch: +0)";
 
     /// The tanh form of GELU (GPT-2's `gelu_new`, ggml's GELU).
     GeluTanh = "gelu_tanh" | "gelu_new" | "gelu_fast" | "gelu_pytorch_tanh" | "gelu_python_tanh" | "gelu_accurate"
     formula "x / 2 * (1 + tanh(sqrt(2 / pi) * (x + 0.044715 * x^3)))"; source "Hendrycks & Gimpel 2016; torch.nn.GELU('tanh')"; accuracy ulp(4.0, 8.0);
-    differs "-0 at -inf, and a derivative of 0 or 1 for huge |x|, the limits (PyTorch: NaN)";
+    differs "-0 at -inf, and derivatives of -0 and 1 for huge |x|, the limits (PyTorch: NaN, and +0 at -100)";
 
     /// The sigmoid form of GELU (CLIP).
     QuickGelu = "quick_gelu"
     formula "x / (1 + e^(-1.702 * x))"; source "Hendrycks & Gimpel 2016; transformers QuickGELUActivation"; accuracy ulp(4.0, 8.0);
-    differs "-0 at -inf, the limit (PyTorch: NaN)";
+    differs "-0 at -inf and derivatives of -0 and 1 at -inf and inf, the limits (PyTorch: NaN); -0 where the derivative vanishes from below (PyTorch: +0)";
 
     /// GELU clipped to [-10, 10], for quantisation.
     Gelu10 = "gelu_10"
@@ -274,7 +277,7 @@ activations! {
     /// x times the tanh of softplus (no threshold).
     Mish = "mish"
     formula "x * tanh(log(1 + e^x))"; source "Misra 2019, arXiv:1908.08681; torch.nn.Mish"; accuracy ulp(4.0, 8.0);
-    differs "-0 at -inf, the limit (PyTorch: NaN)";
+    differs "-0 at -inf and derivatives of -0 and 1 at -inf and inf, the limits (PyTorch: NaN); -0 where the derivative vanishes from below (PyTorch: +0)";
 
     /// Expanded integral of ELU. alpha_p and alpha_n are the coefficients themselves: Hugging Face stores
     /// their inverse softplus (and alpha_n less beta).

@@ -26,6 +26,7 @@
 
 pub mod accuracy;
 pub mod activation;
+pub mod bench;
 pub mod custom;
 pub mod element;
 pub mod error;

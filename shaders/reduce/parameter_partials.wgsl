@@ -5,11 +5,15 @@
 struct Params {
     /// Always 0; see numerics.wgsl.
     fence: u32,
-    /// Elements that go into one sum; sums of each kind; elements that lie side by side in one sum.
-    count: u32,
+    /// The terms of this dispatch, first..end, of those that go into one sum.
+    first: u32,
+    end: u32,
+    /// Sums of each kind; elements that lie side by side in one sum.
     sums: u32,
     sum_inner: u32,
+    /// Splits of this dispatch, and those of the dispatches before it.
     splits: u32,
+    first_split: u32,
     /// As for the elementwise kernels.
     width: u32,
     channels: u32,
@@ -30,11 +34,11 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
     let c = id % params.sums;
     let split = id / params.sums;
     var sums: array<f32, TERMS>;
-    for (var j = split; j < params.count; j += params.splits) {
+    for (var j = params.first + split; j < params.end; j += params.splits) {
         add_terms(((j / params.sum_inner) * params.sums + c) * params.sum_inner + j % params.sum_inner, &sums);
     }
     for (var k = 0u; k < TERMS; k++) {
-        partials_data[(split * TERMS + k) * params.sums + c] = sums[k];
+        partials_data[((params.first_split + split) * TERMS + k) * params.sums + c] = sums[k];
     }
 }
 

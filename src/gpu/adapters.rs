@@ -21,7 +21,8 @@ pub struct Choice {
 }
 
 impl Selection {
-    fn backends(&self) -> wgpu::Backends {
+    /// The backends that are looked at.
+    pub fn backends(&self) -> wgpu::Backends {
         self.backend.map_or(wgpu::Backends::PRIMARY | wgpu::Backends::GL, wgpu::Backends::from)
     }
 
@@ -31,21 +32,36 @@ impl Selection {
     }
 
     /// Chooses: what was asked for; else discrete before integrated before virtual before software, and
-    /// among equals the backends in the order Vulkan, Metal, DX12, GL.
+    /// among equals the backends in the order Vulkan, Metal, DX12. GL is only looked at where nothing else fits.
     ///
     /// # Errors
     /// [`Error::NoAdapter`] with what there is.
     pub fn choose(&self) -> Result<Choice, Error> {
-        let adapters = list(self.backends());
+        let all = self.backends();
+        let first = all.difference(wgpu::Backends::GL);
+        // Starting GL takes long, and some of its libraries write to standard error. Its indices come last.
+        if first != all
+            && !first.is_empty()
+            && let Ok(choice) = self.choose_from(list(first))
+        {
+            return Ok(choice);
+        }
+        self.choose_from(list(all))
+    }
+
+    /// The same among these adapters, which are all that there are.
+    ///
+    /// # Errors
+    /// [`Error::NoAdapter`] with what there is.
+    pub fn choose_from(&self, adapters: Vec<wgpu::Adapter>) -> Result<Choice, Error> {
         let available =
             || if adapters.is_empty() { "none".to_owned() } else { adapters.iter().map(describe).collect::<Vec<_>>().join("; ") };
         let none = || Error::NoAdapter { wanted: self.wanted(), available: available() };
         let (index, reason) = match &self.adapter {
             None => {
                 let (index, adapter) = adapters.iter().enumerate().min_by_key(|(i, a)| (rank(a), *i)).ok_or_else(none)?;
-                let others = adapters.len() - 1;
-                let kind = kind(&adapter.get_info());
-                (index, format!("the best of {} found ({kind}{})", adapters.len(), if others == 0 { ", the only one" } else { "" }))
+                let (count, kind) = (adapters.len(), kind(&adapter.get_info()));
+                (index, if count == 1 { format!("{kind}, the only one found") } else { format!("{kind}, the best of {count} found") })
             }
             Some(wanted) => {
                 let index = match wanted.parse::<usize>() {
@@ -73,6 +89,11 @@ pub fn list(backends: wgpu::Backends) -> Vec<wgpu::Adapter> {
 pub fn describe(adapter: &wgpu::Adapter) -> String {
     let info = adapter.get_info();
     format!("{} ({:?}, {} {})", info.name, info.backend, info.driver, info.driver_info).replace(" )", ")")
+}
+
+/// Whether an adapter computes on the CPU.
+pub fn is_software(info: &wgpu::AdapterInfo) -> bool {
+    info.device_type == wgpu::DeviceType::Cpu || info.name.starts_with("llvmpipe")
 }
 
 fn kind(info: &wgpu::AdapterInfo) -> &'static str {

@@ -86,7 +86,7 @@ impl Gpu {
 
     /// Whether the adapter computes on the CPU.
     pub fn is_software(&self) -> bool {
-        self.0.info.device_type == wgpu::DeviceType::Cpu || self.0.info.name.starts_with("llvmpipe")
+        super::adapters::is_software(&self.0.info)
     }
 
     /// Waits until everything submitted is done.

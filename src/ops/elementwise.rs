@@ -9,7 +9,7 @@ use crate::gate::Layout;
 use crate::gpu::{Bound, Gpu, Plan, PlanBuilder, Tensor, touched};
 use crate::shader::elementwise::{STEPS, Variant, WORKGROUP};
 use crate::shader::function::pack_constants;
-use crate::shader::operand::{Index, Lanes};
+use crate::shader::operand::{Index, Lanes, Operand};
 
 /// The uniform block of shaders/elementwise/map.wgsl.
 #[repr(C)]
@@ -94,21 +94,43 @@ impl Call<'_> {
     }
 
     /// Logical elements of one dispatch from `start` on: every window within the binding limit.
-    fn chunk(&self, gpu: &Gpu, variant: &Variant, start: u64) -> u64 {
+    pub(super) fn chunk(&self, gpu: &Gpu, operands: &[Operand], start: u64) -> Result<u64, Error> {
         let mut len = self.len - start;
-        for operand in variant.operands() {
+        for operand in operands {
             let Some(given) = self.tensor(operand.name) else { continue };
             let max = Bound::max_elements(gpu, given.tensor);
+            let together =
+                operands.iter().any(|o| o.binding == operand.binding && self.tensor(o.name).is_some_and(|g| g.half != given.half));
             let fits = match operand.index {
                 Index::Flat => max,
                 Index::Even | Index::Odd => max / 2,
                 // A window of n elements of a half spans up to 2 n and one row more.
                 Index::Half if max >= 4 * self.width => (max - 2 * self.width) / 2,
-                Index::Half => max.min(self.width - start % self.width),
+                Index::Half if !together => max.min(self.width - start % self.width),
+                Index::Half => {
+                    let what = "elements of a row of gate and up, written together";
+                    return Err(Error::Limit { what, required: 4 * self.width, allowed: max });
+                }
             };
             len = len.min(fits);
         }
-        if len < self.len - start { (len / 4 * 4).max(1) } else { len }
+        Ok(if len < self.len - start { (len / 4 * 4).max(1) } else { len })
+    }
+
+    /// The window of an operand that logical elements `first..first + count` touch, and its offset for the kernel.
+    /// Operands that share a binding (in place, or both halves of a gradient) share the window.
+    pub(super) fn bind(&self, gpu: &Gpu, operands: &[Operand], operand: &Operand, first: u64, count: u64) -> Option<(Bound, u32)> {
+        let given = self.tensor(operand.name)?;
+        if operand.name.starts_with("bias") || operand.name == "learned" {
+            return Some(Bound::whole(gpu, given.tensor, operand.lanes));
+        }
+        let sharers = operands.iter().filter(|o| o.binding == operand.binding);
+        let spans = sharers.filter_map(|o| Some(touched(o.index, first, first + count, self.width, self.tensor(o.name)?.half)));
+        let (a, b) = spans.reduce(|x, y| (x.0.min(y.0), x.1.max(y.1)))?;
+        let (bound, base) = Bound::window(gpu, given.tensor, a, b, operand.lanes);
+        // Where vectors alternate, both operands read the same two; single elements are one apart.
+        let half = if operand.index != Index::Half && operand.lanes == Lanes::Four { 0 } else { given.half };
+        Some((bound, base.wrapping_add((half / operand.lanes.len()) as u32)))
     }
 
     /// Checks sharing, splits, binds.
@@ -122,7 +144,7 @@ impl Call<'_> {
         let aligned = self.aligned(&variant);
         let mut start = 0;
         while start < self.len {
-            let len = self.chunk(gpu, &variant, start);
+            let len = self.chunk(gpu, &variant.operands(), start)?;
             let bulk = if aligned && start.is_multiple_of(4) { len / 4 * 4 } else { 0 };
             for (first, count, lanes) in [(start, bulk, Lanes::Four), (start + bulk, len - bulk, Lanes::One)] {
                 if count > 0 {
@@ -152,24 +174,10 @@ impl Call<'_> {
         };
         let mut bounds = Vec::new();
         let mut bound_names: Vec<String> = Vec::new();
-        for (slot, operand) in variant.operands().into_iter().enumerate() {
-            let Some(given) = self.tensor(operand.name) else { continue };
-            let whole = operand.name.starts_with("bias") || operand.name == "learned";
-            let (a, b) = if whole {
-                (0, given.tensor.len() as u64)
-            } else if operand.binding == "dgate" && variant.layout != Layout::Separate {
-                // Both halves are written through one binding.
-                let (a, _) = touched(operand.index, first, first + count, self.width, 0);
-                let (_, b) =
-                    touched(operand.index, first, first + count, self.width, if operand.index == Index::Half { self.width } else { 0 });
-                (a, b)
-            } else {
-                touched(operand.index, first, first + count, self.width, given.half)
-            };
-            let (bound, base) = Bound::window(gpu, given.tensor, a, b, operand.lanes);
-            // Where vectors alternate, both operands read the same two; single elements are one apart.
-            let half = if operand.index != Index::Half && operand.lanes == Lanes::Four { 0 } else { given.half };
-            params.offsets[slot / 4][slot % 4] = base.wrapping_add((half / operand.lanes.len()) as u32);
+        let operands = variant.operands();
+        for (slot, operand) in operands.iter().enumerate() {
+            let Some((bound, offset)) = self.bind(gpu, &operands, operand, first, count) else { continue };
+            params.offsets[slot / 4][slot % 4] = offset;
             if !bound_names.contains(&operand.binding) {
                 bound_names.push(operand.binding.clone());
                 bounds.push(bound);

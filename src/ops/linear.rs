@@ -88,7 +88,7 @@ impl Linear {
     }
 
     fn of(gpu: &Gpu, function: Function) -> Self {
-        let looping = if gpu.is_software() { Loop::Direct } else { Loop::Tiled };
+        let looping = Loop::preferred(gpu.is_software());
         Self { gpu: gpu.clone(), function, looping }
     }
 

@@ -80,10 +80,13 @@ impl Function {
     pub(super) fn learned_grad(&self, learned: bool) -> String {
         let count = self.learnable_len();
         let Some(activation) = self.activation().filter(|_| count > 0) else { return String::new() };
+        let total: Vec<_> = (0..count).map(|k| format!("select(select(d[{k}], m, is_nan(m)), x, is_nan(x))")).collect();
         format!(
-            "fn learned_grad(x: f32, m: f32, e: u32) -> array<f32, {count}> {{\n    return {}_learned(x, m{});\n}}\n",
+            "fn learned_grad(x: f32, m: f32, e: u32) -> array<f32, {count}> {{\n    let d = {}_learned(x, m{});\n    \
+             return array<f32, {count}>({});\n}}\n",
             spec_name(activation),
-            self.arguments(learned)
+            self.arguments(learned),
+            total.join(", ")
         )
     }
 

@@ -22,6 +22,11 @@ impl Loop {
     /// Rows and columns of the output that one workgroup computes.
     pub const TILE: u64 = 32;
 
+    /// The loop that is run where none is asked for: software adapters gain nothing from workgroup memory.
+    pub const fn preferred(software: bool) -> Self {
+        if software { Self::Direct } else { Self::Tiled }
+    }
+
     /// Visible name.
     pub const fn name(self) -> &'static str {
         match self {

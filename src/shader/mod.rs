@@ -4,6 +4,7 @@
 //! language forces to be text is rendered here: bindings and their accessors ([`operand`]) and the
 //! one-line functions that name the activation ([`function`]).
 
+pub mod ceilings;
 pub mod elementwise;
 mod expression;
 pub mod function;

@@ -1,1 +1,70 @@
-fn main() {}
+//! The command line of ffwd: one file for each subcommand, and no maths of its own.
+#![warn(missing_docs)]
+
+mod adapter;
+mod demo;
+mod devices;
+mod error;
+mod ffn;
+mod files;
+mod plot;
+mod progress;
+mod run;
+mod table;
+mod verify;
+
+use std::io::Write as _;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use adapter::AdapterArgs;
+
+/// Activations and feed-forward networks as compute kernels, on any GPU.
+#[derive(Debug, Parser)]
+#[command(name = "ffwd", version, propagate_version = true)]
+struct Cli {
+    #[command(flatten)]
+    adapter: AdapterArgs,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// List the adapters: drivers, the limits and features that matter here, and the kernels chosen for each
+    Devices(devices::Args),
+    /// Run a real SwiGLU layer and every activation, with errors and speeds, on this adapter
+    Demo(demo::Args),
+    /// Apply an activation or a gate to the tensors of a safetensors file
+    Run(run::Args),
+    /// Run a feed-forward layer of a model
+    Ffn(ffn::Args),
+    /// Measure the accuracy contract of every function on this adapter
+    Verify(verify::Args),
+    /// Draw activations and their derivatives
+    Plot(plot::Args),
+}
+
+fn main() -> ExitCode {
+    let Cli { adapter, command } = Cli::parse();
+    let mut out = std::io::stdout().lock();
+    let result = match command {
+        Command::Devices(args) => devices::run(&args, &adapter, &mut out),
+        Command::Demo(args) => demo::run(&args, &adapter, &mut out),
+        Command::Run(args) => run::run(&args, &adapter, &mut out),
+        Command::Ffn(args) => ffn::run(&args, &adapter, &mut out),
+        Command::Verify(args) => verify::run(&args, &adapter, &mut out),
+        Command::Plot(args) => plot::run(&args, &adapter, &mut out),
+    };
+    match result.and_then(|()| Ok(out.flush()?)) {
+        Ok(()) => ExitCode::SUCCESS,
+        // Whoever reads has read enough.
+        Err(error) if error.is_broken_pipe() => ExitCode::SUCCESS,
+        Err(error) => {
+            // Where not even this can be written, the exit code tells.
+            let _ = writeln!(std::io::stderr(), "error: {}", error::with_causes(&error));
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,55 @@
+//! `ffwd ffn`: one feed-forward layer of a model.
+
+use std::io::Write;
+use std::path::PathBuf;
+
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use ffwd::weights::{load_feed_forward, read_safetensors};
+use ffwd::{Element, FeedForward};
+
+use crate::adapter::AdapterArgs;
+use crate::error::CliError;
+use crate::files::{self, Output};
+
+/// Options of `ffwd ffn`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// GGUF or safetensors file, or Hugging Face directory
+    #[arg(long, value_name = "FILE|DIR")]
+    model: PathBuf,
+    /// Layer of the model
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    layer: usize,
+    /// Activation or gate; by default what the model says, else gelu (dense) or swiglu (gated)
+    #[arg(long, value_name = "NAME")]
+    activation: Option<String>,
+    /// Kind in which the weights are kept; by default as they are stored, quantised ones in f32
+    #[arg(long, value_parser = elements())]
+    element: Option<Element>,
+    /// Safetensors file with tensor x, [.., d_model]
+    #[arg(long, value_name = "IN.safetensors")]
+    input: PathBuf,
+    /// Safetensors file for tensor y, of x's shape and kind
+    #[arg(long, value_name = "OUT.safetensors")]
+    output: PathBuf,
+}
+
+fn elements() -> impl TypedValueParser<Value = Element> {
+    let parse = |name: String| Element::ALL.into_iter().find(|element| element.name() == name).unwrap_or(Element::F32);
+    PossibleValuesParser::new(Element::ALL.map(Element::name)).map(parse)
+}
+
+/// Runs the layer.
+pub fn run(args: &Args, adapter: &AdapterArgs, out: &mut dyn Write) -> Result<(), CliError> {
+    let output = Output::check(&args.output)?;
+    let tensors = read_safetensors(&args.input)?;
+    let x = tensors.get("x")?;
+    let weights = load_feed_forward(&args.model, args.layer)?;
+    let gpu = adapter.open()?;
+    let layer = FeedForward::upload(&gpu, &weights, args.activation.as_deref(), args.element)?;
+    let y = layer.run(&files::upload(&gpu, &x)?)?;
+    let outputs = [("y".to_owned(), files::download(&gpu, &y)?)];
+    output.write_tensors(&outputs)?;
+    writeln!(out, "{}: {}", output.path().display(), files::summary(&outputs))?;
+    Ok(())
+}

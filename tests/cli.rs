@@ -1,0 +1,12 @@
+//! The command line as its users meet it: the built binary, files in, files out.
+
+#[path = "cli/errors.rs"]
+mod errors;
+#[path = "cli/golden.rs"]
+mod golden;
+#[path = "cli/json.rs"]
+mod json;
+#[path = "cli/specials.rs"]
+mod specials;
+#[path = "cli/support.rs"]
+mod support;
