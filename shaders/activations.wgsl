@@ -10,12 +10,12 @@ fn identity_value(x: f32, m: f32) -> f32 {
 
 /// max(x, 0)
 fn relu_value(x: f32, m: f32) -> f32 {
-    return m * select(0.0, x, order(x) >= 0);
+    return m * select(x, 0.0, is_below_zero(x));
 }
 
 /// min(max(x, 0), 6)
 fn relu6_value(x: f32, m: f32) -> f32 {
-    return m * select(0.0, min(x, 6.0), order(x) >= 0);
+    return m * select(min(x, 6.0), 0.0, is_below_zero(x));
 }
 
 /// max(x, 0)^2

@@ -1,5 +1,5 @@
 // Total helpers: each takes every f32 and none forms a quantity that overflows on the way to a finite
-// result. Guards live here only. Coefficients: scripts/fit_polynomials.py.
+// result. Guards live here only. Coefficients: scripts/fit-polynomials.
 //
 // Two ideas carry the accuracy.
 //  - A product or sum whose rounding matters is kept as vec2(high, low), two f32 whose sum is meant.
@@ -25,6 +25,11 @@ fn is_positive(x: f32) -> bool {
     return bitcast<i32>(x) > 0;
 }
 
+/// x < 0, which -0 is not, also for subnormal x on a device that flushes them.
+fn is_below_zero(x: f32) -> bool {
+    return bitcast<u32>(x) > 0x80000000u;
+}
+
 /// |magnitude| with the sign of `sign`. Not by masking both and joining them: Mesa 26 on LLVM 22 compiles
 /// that wrongly in some kernels (seen: sign & ~magnitude).
 fn with_sign(magnitude: f32, sign: f32) -> f32 {
@@ -36,17 +41,9 @@ fn finite(x: f32) -> f32 {
     return clamp(x, -MAX_F32, MAX_F32);
 }
 
-/// x as an integer in the order of the reals; +0 and -0 are equal.
-fn order(x: f32) -> i32 {
-    let bits = bitcast<i32>(x);
-    return select(bits, -(bits & 0x7fffffff), bits < 0);
-}
-
 /// x > limit for a limit given as high + low.
 fn above(x: f32, limit: vec2<f32>) -> bool {
-    let a = order(x);
-    let b = order(limit.x);
-    return a > b || (a == b && limit.y < 0.0);
+    return x > limit.x || (x == limit.x && limit.y < 0.0);
 }
 
 /// x < limit for a limit given as high + low.

@@ -4,7 +4,9 @@ use crate::accuracy::Random;
 use crate::element::Element;
 use crate::error::Error;
 use crate::gpu::{Bound, Clock, Gpu, Plan, PlanBuilder, Tensor, time};
+use crate::ops::ElementwiseParams;
 use crate::shader::ceilings;
+use crate::shader::elementwise::{STEPS, WORKGROUP};
 use crate::shader::operand::Lanes;
 
 /// Speed of the plainest kernel there is.
@@ -42,6 +44,7 @@ fn copy_plan(gpu: &Gpu, src: &Tensor, dst: &Tensor) -> Result<Plan, Error> {
     let vectors = (src.len() / 4) as u32;
     let mut builder = PlanBuilder::new(gpu);
     let bounds = [src, dst].map(|tensor| Bound::whole(gpu, tensor, Lanes::Four).0).to_vec();
-    builder.push(&ceilings::copy(), bytemuck::bytes_of(&[vectors, 0, 0, 0]), bounds, u64::from(vectors).div_ceil(1024))?;
+    let params = ElementwiseParams { count: vectors, ..bytemuck::Zeroable::zeroed() };
+    builder.push(&ceilings::copy(), bytemuck::bytes_of(&params), bounds, u64::from(vectors).div_ceil(WORKGROUP * STEPS))?;
     builder.finish()
 }

@@ -32,21 +32,19 @@ impl Selection {
     }
 
     /// Chooses: what was asked for; else discrete before integrated before virtual before software, and
-    /// among equals the backends in the order Vulkan, Metal, DX12. GL is only looked at where nothing else fits.
+    /// among equals the backends in the order Vulkan, Metal, DX12, GL.
     ///
     /// # Errors
     /// [`Error::NoAdapter`] with what there is.
     pub fn choose(&self) -> Result<Choice, Error> {
-        let all = self.backends();
-        let first = all.difference(wgpu::Backends::GL);
-        // Starting GL takes long, and some of its libraries write to standard error. Its indices come last.
-        if first != all
-            && !first.is_empty()
-            && let Ok(choice) = self.choose_from(list(first))
-        {
-            return Ok(choice);
+        // GL's libraries talk on stderr and rasterise in software; it is the last resort, or asked for.
+        if self.backend.is_none() && self.adapter.is_none() {
+            let adapters = list(wgpu::Backends::PRIMARY);
+            if !adapters.is_empty() {
+                return self.choose_from(adapters);
+            }
         }
-        self.choose_from(list(all))
+        self.choose_from(list(self.backends()))
     }
 
     /// The same among these adapters, which are all that there are.

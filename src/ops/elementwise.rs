@@ -36,6 +36,11 @@ pub(super) struct Given<'a> {
     pub half: u64,
 }
 
+/// Biases and learned parameters are read at any channel by every dispatch.
+fn bound_whole(operand: &Operand) -> bool {
+    operand.name.starts_with("bias") || operand.name == "learned"
+}
+
 /// Everything about a call besides its variant.
 #[derive(Debug)]
 pub(super) struct Call<'a> {
@@ -93,12 +98,21 @@ impl Call<'_> {
             && (!rows || self.width.is_multiple_of(4))
     }
 
-    /// Logical elements of one dispatch from `start` on: every window within the binding limit.
+    /// Logical elements of one dispatch from `start` on: every window within the binding limit, and as single elements
+    /// within the grid's.
     pub(super) fn chunk(&self, gpu: &Gpu, operands: &[Operand], start: u64) -> Result<u64, Error> {
-        let mut len = self.len - start;
+        let side = u64::from(gpu.limits().max_compute_workgroups_per_dimension);
+        let mut len = (self.len - start).min(side * side * WORKGROUP * STEPS);
         for operand in operands {
             let Some(given) = self.tensor(operand.name) else { continue };
             let max = Bound::max_elements(gpu, given.tensor);
+            if bound_whole(operand) {
+                let required = given.tensor.len() as u64;
+                if required > max {
+                    return Err(Error::Limit { what: "elements of a bias or of learned parameters", required, allowed: max });
+                }
+                continue;
+            }
             let together =
                 operands.iter().any(|o| o.binding == operand.binding && self.tensor(o.name).is_some_and(|g| g.half != given.half));
             let fits = match operand.index {
@@ -121,7 +135,7 @@ impl Call<'_> {
     /// Operands that share a binding (in place, or both halves of a gradient) share the window.
     pub(super) fn bind(&self, gpu: &Gpu, operands: &[Operand], operand: &Operand, first: u64, count: u64) -> Option<(Bound, u32)> {
         let given = self.tensor(operand.name)?;
-        if operand.name.starts_with("bias") || operand.name == "learned" {
+        if bound_whole(operand) {
             return Some(Bound::whole(gpu, given.tensor, operand.lanes));
         }
         let sharers = operands.iter().filter(|o| o.binding == operand.binding);

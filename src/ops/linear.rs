@@ -127,6 +127,9 @@ impl Linear {
         let depth_vectors = operands.iter().filter(|o| matches!(o.name, "a" | "b" | "b_up")).all(|o| vectors(o.tensor, depth));
         let lanes = |four| if four { Lanes::Four } else { Lanes::One };
         let tensor = |name| operands.iter().find(|o| o.name == name).map(|o| o.tensor);
+        let (row_step, col_step) = self.steps(&operands, depth as u64, cols as u64)?;
+        // Vectors of columns need every step to start at one.
+        let whole_cols = col_step >= cols || col_step.is_multiple_of(4);
         let variant = Variant {
             looping: self.looping,
             function: self.function.clone(),
@@ -135,11 +138,10 @@ impl Linear {
             out: args.out.element(),
             bias: tensor("bias").map(Tensor::element),
             depth_lanes: lanes(depth_vectors),
-            out_lanes: lanes(vectors(args.out, cols)),
+            out_lanes: lanes(whole_cols && vectors(args.out, cols)),
             learned: args.parameters.is_some(),
         };
         let mut builder = PlanBuilder::new(&self.gpu);
-        let (row_step, col_step) = self.steps(&operands, depth as u64, cols as u64)?;
         for row in (0..rows as u64).step_by(row_step) {
             for col in (0..cols as u64).step_by(col_step) {
                 let size = [(rows as u64 - row).min(row_step as u64), (cols as u64 - col).min(col_step as u64)];
@@ -191,14 +193,15 @@ impl Linear {
     /// Rows and columns of one dispatch: every window within the binding limit, every grid within its own.
     fn steps(&self, operands: &[Operand<'_>], depth: u64, cols: u64) -> Result<(usize, usize), Error> {
         let side = u64::from(self.gpu.limits().max_compute_workgroups_per_dimension) * Loop::TILE;
-        let (mut rows_max, mut cols_max) = (side, side);
+        // Biases and learned parameters are bound whole.
+        let (mut rows_max, mut cols_max, mut whole) = (side, side, u64::MAX);
         for operand in operands {
             let elements = Bound::max_elements(&self.gpu, operand.tensor);
             let (width, max) = match operand.name {
                 "a" => (depth, &mut rows_max),
                 "out" => (cols, &mut rows_max),
                 "b" | "b_up" => (depth, &mut cols_max),
-                _ => continue,
+                _ => (operand.tensor.len() as u64, &mut whole),
             };
             if width > elements {
                 return Err(Error::Limit { what: "elements of a row", required: width, allowed: elements });

@@ -12,9 +12,9 @@ pub use activate::{Activate, Backward, Forward};
 pub use gated::{GateGrads, GateInput, Gated, GatedBackward, GatedForward};
 pub use linear::{Linear, LinearArgs, Weights};
 
+pub(crate) use elementwise::Params as ElementwiseParams;
 #[cfg(test)]
 pub(crate) use {
-    elementwise::Params as ElementwiseParams,
     linear::Params as MatmulParams,
     reduce::{PartialsParams, SumsParams},
 };

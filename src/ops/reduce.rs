@@ -96,8 +96,14 @@ impl Sums<'_> {
             start += len;
         }
         let widest = chunks.iter().map(|(_, len)| len / self.sums).max().unwrap_or(1);
-        let splits = (INVOCATIONS / self.sums).clamp(1, MAX_SPLITS).min(widest.max(1));
         let kinds = self.kernel.sums() as u64;
+        // All partial sums lie in one binding.
+        let once = chunks.len().max(1) as u64 * kinds * self.sums;
+        let allowed = self.gpu.limits().max_storage_buffer_binding_size / Element::F32.size();
+        if once > allowed {
+            return Err(Error::Limit { what: "partial sums of a gradient", required: once, allowed });
+        }
+        let splits = (INVOCATIONS / self.sums).clamp(1, MAX_SPLITS).min(widest.max(1)).min(allowed / once);
         let all_splits = splits * chunks.len() as u64;
         let partials = self.gpu.zeros(&[(all_splits * kinds * self.sums) as usize], Element::F32)?;
         let mut builder = PlanBuilder::new(self.gpu);

@@ -10,5 +10,6 @@ pub fn copy() -> Kernel {
         Binding::storage("src_data", Access::Read, vectors),
         Binding::storage("dst_data", Access::ReadWrite, vectors),
     ];
-    Kernel::link("bench/copy".into(), bindings, &[include_str!("../../shaders/bench/copy.wgsl")], "")
+    let files = [include_str!("../../shaders/elementwise/map.wgsl"), include_str!("../../shaders/bench/copy.wgsl")];
+    Kernel::link("bench/copy".into(), bindings, &files, "")
 }

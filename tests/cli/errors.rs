@@ -167,3 +167,15 @@ fn an_output_that_is_there_is_replaced_whole_or_kept() {
     assert!(run.status.success());
     assert_eq!(read(&output).keys().collect::<Vec<_>>(), ["dx", "y"]);
 }
+
+#[test]
+fn a_reader_that_leaves_is_no_failure() {
+    use std::process::{Command, Stdio};
+    for args in [&["devices"][..], &["verify", "--filter", "softsign"]] {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_ffwd")).args(args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        drop(child.stdout.take());
+        let output = child.wait_with_output().unwrap();
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success() && !stderr.contains("panic") && !stderr.contains("Broken"), "{args:?}: {stderr}");
+    }
+}

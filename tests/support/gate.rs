@@ -25,17 +25,10 @@ pub fn value(gate: &Gate, g: f32, u: f32) -> f64 {
 pub fn gradient(gate: &Gate, g: f32, u: f32) -> (f64, f64) {
     let (g, u) = (f64::from(g), f64::from(u));
     match gate {
-        // NaN in, NaN out: also of a derivative that up does not enter.
-        _ if u.is_nan() => (u, if matches!(gate, Gate::Of(_)) { oracle_up(gate, g) } else { u }),
         Gate::Of(activation) => (subject::derivative(activation, g) * u, subject::value(activation, g)),
+        // NaN in, NaN out, also of a derivative that up enters by its clamp alone.
+        _ if u.is_nan() => (u, u),
         _ => oracle::gate_gradient(gate, g, u),
-    }
-}
-
-fn oracle_up(gate: &Gate, g: f64) -> f64 {
-    match gate {
-        Gate::Of(activation) => subject::value(activation, g),
-        _ => f64::NAN,
     }
 }
 

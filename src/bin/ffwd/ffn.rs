@@ -8,7 +8,7 @@ use ffwd::weights::{load_feed_forward, read_safetensors};
 use ffwd::{Element, FeedForward};
 
 use crate::adapter::AdapterArgs;
-use crate::error::CliError;
+use crate::error::{CliError, message};
 use crate::files::{self, Output};
 
 /// Options of `ffwd ffn`.
@@ -45,6 +45,9 @@ pub fn run(args: &Args, adapter: &AdapterArgs, out: &mut dyn Write) -> Result<()
     let tensors = read_safetensors(&args.input)?;
     let x = tensors.get("x")?;
     let weights = load_feed_forward(&args.model, args.layer)?;
+    if x.shape.last() != Some(&weights.d_model()) {
+        return message(format!("`x` has shape {:?}; [.., {}] is needed, the model's width", x.shape, weights.d_model()));
+    }
     let gpu = adapter.open()?;
     let layer = FeedForward::upload(&gpu, &weights, args.activation.as_deref(), args.element)?;
     let y = layer.run(&files::upload(&gpu, &x)?)?;

@@ -26,3 +26,8 @@ pub fn print(out: &mut dyn Write, align: &[Align], rows: &[Vec<String>]) -> Resu
     }
     Ok(())
 }
+
+/// An error in units in the last place; that of a fault may be astronomic.
+pub fn ulps(ulp: f64, digits: usize) -> String {
+    if ulp < 1e4 { format!("{ulp:.digits$}") } else { format!("{ulp:.0e}") }
+}

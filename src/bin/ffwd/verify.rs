@@ -13,7 +13,7 @@ use crate::adapter::AdapterArgs;
 use crate::error::{CliError, message};
 use crate::files::Output;
 use crate::progress;
-use crate::table::{self, Align};
+use crate::table::{self, Align, ulps};
 
 /// Options of `ffwd verify`.
 #[derive(Debug, clap::Args)]
@@ -58,11 +58,6 @@ pub fn run(args: &Args, adapter: &AdapterArgs, out: &mut dyn Write) -> Result<()
     let (inputs, failed) = (rows.iter().map(|row| row.inputs).sum::<usize>(), rows.iter().filter(|row| !row.passed()).count());
     writeln!(out, "\n{} of {} rows hold, over {inputs} inputs", rows.len() - failed, rows.len())?;
     if failed > 0 { message(format!("{failed} rows breach the accuracy contract")) } else { Ok(()) }
-}
-
-/// Errors of faults are astronomic.
-fn ulps(ulp: f64, digits: usize) -> String {
-    if ulp < 1e4 { format!("{ulp:.digits$}") } else { format!("{ulp:.0e}") }
 }
 
 /// One line for each output of a function, with the kinds side by side, and one for each breach.

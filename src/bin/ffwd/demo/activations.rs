@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use crate::error::CliError;
 use crate::progress;
-use crate::table::{self, Align};
+use crate::table::{self, Align, ulps};
 
 const ELEMENTS: usize = 1 << 22;
 const REPETITIONS: usize = 5;
@@ -75,7 +75,7 @@ impl Table {
         for row in &self.rows {
             lines.push(vec![
                 row.name.clone(),
-                format!("{:.2}", row.ulp),
+                ulps(row.ulp, 2),
                 row.allowed.to_string(),
                 if row.passed { "ok" } else { "FAIL" }.to_owned(),
                 format!("{:.1}", row.speed / 1e9),

@@ -1,0 +1,60 @@
+//! What a picture consists of, in units of its own, y downwards.
+
+/// Red, green and blue.
+pub type Color = [u8; 3];
+
+/// A point.
+pub type Point = [f64; 2];
+
+/// Which part of a text stands at its point.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Anchor {
+    /// Its left end.
+    Start,
+    /// Its middle.
+    Middle,
+    /// Its right end.
+    End,
+}
+
+/// A thing to draw.
+#[derive(Debug, Clone)]
+pub enum Item {
+    /// A line through points.
+    Line {
+        /// The points.
+        points: Vec<Point>,
+        /// Its colour.
+        color: Color,
+        /// Its width.
+        width: f64,
+        /// Lengths drawn and left out.
+        dash: Option<[f64; 2]>,
+    },
+    /// A text on one line.
+    Text {
+        /// Where its baseline is anchored.
+        at: Point,
+        /// The text.
+        text: String,
+        /// Size of the font.
+        size: f64,
+        /// Its colour.
+        color: Color,
+        /// What stands at `at`.
+        anchor: Anchor,
+    },
+}
+
+/// A picture.
+#[derive(Debug, Clone)]
+pub struct Scene {
+    /// Width and height.
+    pub size: Point,
+    /// What it is of, for those who cannot see it.
+    pub title: String,
+    /// Colour of the ground.
+    pub ground: Color,
+    /// Things to draw, the lowest first.
+    pub items: Vec<Item>,
+}
