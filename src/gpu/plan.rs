@@ -71,6 +71,10 @@ impl Bound {
     /// The window of `tensor` that holds its elements `first..end`, and the place of its element 0 in that
     /// window, in units of `lanes` (wrapping: only places inside the window are ever formed).
     pub(crate) fn window(gpu: &Gpu, tensor: &Tensor, first: u64, end: u64, lanes: Lanes) -> (Self, u32) {
+        if first >= end {
+            // It may lie at the buffer's very end; a word that is never read is bound instead.
+            return (Self { buffer: tensor.buffer().clone(), offset: 0, size: 4 }, 0);
+        }
         let size = tensor.element().size();
         let alignment = u64::from(gpu.limits().min_storage_buffer_offset_alignment).max(16);
         let start = (tensor.offset() + first) * size / alignment * alignment;

@@ -27,6 +27,8 @@ impl Tensor {
             .try_fold(1_u64, |product, &n| product.checked_mul(n as u64))
             .and_then(|len| len.checked_add(offset))
             .and_then(|len| len.checked_mul(element.size()))
+            // Bindings are whole words.
+            .and_then(|size| size.checked_next_multiple_of(4))
             .unwrap_or(u64::MAX);
         if required > buffer.size() {
             return Err(Error::TooSmall { operand: "buffer", shape: shape.to_vec(), element, offset, required, actual: buffer.size() });

@@ -124,7 +124,8 @@ impl Linear {
             }
         }
         let vectors = |tensor: &Tensor, width: usize| tensor.offset().is_multiple_of(4) && width.is_multiple_of(4);
-        let depth_vectors = operands.iter().filter(|o| matches!(o.name, "a" | "b" | "b_up")).all(|o| vectors(o.tensor, depth));
+        // Of an empty sum there is not even one vector to bind.
+        let depth_vectors = depth > 0 && operands.iter().filter(|o| matches!(o.name, "a" | "b" | "b_up")).all(|o| vectors(o.tensor, depth));
         let lanes = |four| if four { Lanes::Four } else { Lanes::One };
         let tensor = |name| operands.iter().find(|o| o.name == name).map(|o| o.tensor);
         let (row_step, col_step) = self.steps(&operands, depth as u64, cols as u64)?;

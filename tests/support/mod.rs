@@ -5,6 +5,7 @@ mod compare;
 pub mod gate;
 mod guarded;
 mod inputs;
+pub mod layer;
 pub mod subject;
 
 use std::sync::OnceLock;

@@ -20,11 +20,11 @@ use learned::Learned;
 use op::Op;
 
 /// Options of `ffwd run`.
-///
-/// Learnable parameters that are in the input as tensors (slope, beta, a, b, alpha, ...) are taken from there, one value for all
-/// channels or one for each; with --backward their gradients are written too, as dslope, dbeta, ...
 #[derive(Debug, clap::Args)]
-#[command(verbatim_doc_comment)]
+#[command(
+    after_help = "Learnable parameters that the input holds as tensors (slope, beta, alpha, a, b, ...) are taken from there, one value\n\
+    for all channels or one for each; with --backward their gradients are written too, as dslope, dbeta, ..."
+)]
 pub struct Args {
     /// Activation or gate, by any of its names
     #[arg(value_name = "OP")]
@@ -35,7 +35,7 @@ pub struct Args {
     /// Safetensors file for y, and with --backward dx (or dgate and dup) and the gradients of learnable parameters
     #[arg(long, value_name = "OUT.safetensors")]
     output: PathBuf,
-    /// A parameter of the function; lists are JSON, as in numerator=[0,1,0,0,0,0]
+    /// A parameter of the function; lists are JSON, as in `numerator=[0,1,0,0,0,0]`
     #[arg(long = "param", value_name = "NAME=VALUE", value_parser = params::parse)]
     params: Vec<params::Param>,
     /// Where gate and up lie; by default separate where the input has both, else packed

@@ -1,0 +1,193 @@
+//! Feed-forward layers against the oracle, by the bound of their sums.
+
+mod support;
+
+use ffwd::ops::{Linear, LinearArgs, Weights as LinearWeights};
+use ffwd::shader::matmul::Loop;
+use ffwd::{Activation, Element};
+use support::layer::{Function, Weights, run, small, tokens};
+use support::{Guarded, devices, gpu, judge, numbers, same_bits, sum_bound};
+
+/// Below, at and above every edge of vectors and tiles: tokens, d_model, d_ff.
+const SIZES: [[usize; 3]; 14] = [
+    [1, 1, 1],
+    [2, 3, 4],
+    [4, 4, 5],
+    [5, 5, 3],
+    [31, 16, 31],
+    [32, 32, 33],
+    [33, 33, 32],
+    [1, 64, 100],
+    [5, 100, 64],
+    [33, 31, 1],
+    [2, 1, 33],
+    [32, 4, 16],
+    [1, 32, 31],
+    [0, 5, 4],
+];
+
+/// An odd size and one of whole vectors.
+const PAIR: [[usize; 3]; 2] = [[5, 33, 31], [6, 32, 64]];
+
+fn check(functions: &[Function], [x, w]: [Element; 2], biases: &[bool], sizes: &[[usize; 3]]) {
+    let mut faults = Vec::new();
+    for device in devices() {
+        for function in functions {
+            for bias in biases {
+                for &[rows, d_model, d_ff] in sizes {
+                    let weights = Weights::random(function.clone(), w, d_model, d_ff, *bias);
+                    let input = tokens(x, rows, d_model);
+                    for looping in Loop::ALL {
+                        let y = run(&device.gpu, weights.upload(&device.gpu, 0), &input, x, looping, 0);
+                        if let Err(fault) = y.and_then(|y| weights.judge(&input, x, &y)) {
+                            let sizes = format!("{rows} x {d_model} x {d_ff}, {x} by {w}, bias {bias}");
+                            faults.push(format!("{function:?} {sizes}, {} on {}: {fault}", looping.name(), device.name));
+                        }
+                    }
+                }
+            }
+        }
+    }
+    assert!(faults.is_empty(), "{} faults:\n{}", faults.len(), faults.join("\n"));
+}
+
+#[test]
+fn every_size_on_every_loop() {
+    check(&[Function::dense("gelu")], [Element::F32; 2], &[true], &SIZES);
+    check(&[Function::gated("swiglu")], [Element::F32; 2], &[false], &SIZES);
+}
+
+/// relu_squared runs as a user's own expression.
+#[test]
+fn every_function_fits_both_layers() {
+    let dense = ["relu", "relu_squared", "prelu", "silu", "tanh"].map(Function::dense);
+    let gated = ["swiglu_oai", "geglu", "relu_squared", "bilinear"].map(Function::gated);
+    check(&dense, [Element::F32; 2], &[true], &PAIR);
+    check(&gated, [Element::F32; 2], &[true], &PAIR);
+    check(&dense[..2], [Element::F32; 2], &[false], &PAIR);
+}
+
+#[test]
+fn kinds_mix() {
+    use Element::{Bf16, F16, F32};
+    for kinds in [[F32, F16], [F32, Bf16], [Bf16, Bf16], [Bf16, F32], [F16, F16]] {
+        check(&[Function::dense("gelu"), Function::gated("swiglu")], kinds, &[true], &PAIR);
+    }
+}
+
+#[test]
+fn operands_may_be_views() {
+    for (x, w) in [(Element::F32, Element::F32), (Element::Bf16, Element::F16)] {
+        let weights = Weights::random(Function::gated("swiglu"), w, 12, 8, true);
+        let input = tokens(x, 5, 12);
+        for offset in 0..6 {
+            for looping in Loop::ALL {
+                let y = run(gpu(), weights.upload(gpu(), (3 * offset) % 7), &input, x, looping, offset);
+                y.and_then(|y| weights.judge(&input, x, &y)).unwrap_or_else(|fault| panic!("{x} by {w} at {offset}: {fault}"));
+            }
+        }
+    }
+}
+
+#[test]
+fn long_sums_stay_within_their_bound() {
+    let weights = Weights::random(Function::dense("identity"), Element::F32, 100_000, 3, true);
+    let input = tokens(Element::F32, 1, 100_000);
+    for looping in Loop::ALL {
+        let y = run(gpu(), weights.upload(gpu(), 0), &input, Element::F32, looping, 0);
+        y.and_then(|y| weights.judge(&input, Element::F32, &y)).unwrap_or_else(|fault| panic!("{}: {fault}", looping.name()));
+    }
+}
+
+/// Every property below on every loop, from an f32 layer's weights and rows to its y.
+fn f32_layer(weights: &Weights, x: &[f32], check: impl Fn(&[f32])) {
+    for looping in Loop::ALL {
+        check(&run(gpu(), weights.upload(gpu(), 0), x, Element::F32, looping, 0).unwrap());
+    }
+}
+
+#[test]
+fn tokens_do_not_know_each_other() {
+    for [rows, d_model, d_ff] in [[37, 33, 31], [37, 32, 64]] {
+        let weights = Weights::random(Function::gated("swiglu"), Element::F32, d_model, d_ff, true);
+        let input = tokens(Element::F32, rows, d_model);
+        // Of a prime number of rows, multiples of 10 are a permutation.
+        let permuted =
+            |values: &[f32]| -> Vec<f32> { (0..rows).flat_map(|row| values[row * 10 % rows * d_model..][..d_model].to_vec()).collect() };
+        for looping in Loop::ALL {
+            let y = |x: &[f32]| run(gpu(), weights.upload(gpu(), 0), x, Element::F32, looping, 0).unwrap();
+            same_bits(&y(&permuted(&input)), &permuted(&y(&input))).unwrap();
+            same_bits(&y(&input[..d_model]), &y(&input)[..d_model]).unwrap();
+        }
+    }
+}
+
+#[test]
+fn a_row_of_zeros_leaves_the_last_bias() {
+    let mut weights = Weights::random(Function::dense("relu"), Element::F32, 9, 7, true);
+    let mut input = tokens(Element::F32, 3, 9);
+    input[9..18].fill(0.0);
+    let biases = weights.biases.as_mut().unwrap();
+    biases[0].iter_mut().for_each(|b| *b = -b.abs());
+    let last = biases[2].clone();
+    f32_layer(&weights, &input, |y| same_bits(&y[9..18], &last).unwrap());
+}
+
+#[test]
+fn one_hot_rows_read_out_the_weights() {
+    for d in [7, 32, 33] {
+        let identity: Vec<f32> = (0..d * d).map(|i| if i / d == i % d { 1.0 } else { 0.0 }).collect();
+        let weights = Weights { last: identity.clone(), ..Weights::random(Function::dense("identity"), Element::F32, d, d, false) };
+        let columns: Vec<f32> = (0..d * d).map(|i| weights.first[i % d * d + i / d]).collect();
+        f32_layer(&weights, &identity, |y| same_bits(y, &columns).unwrap());
+    }
+}
+
+#[test]
+fn up_that_is_zero_closes_the_gate() {
+    for d in [5, 8] {
+        let mut weights = Weights::random(Function::gated("swiglu"), Element::F32, d, 6, true);
+        weights.up.fill(0.0);
+        let biases = weights.biases.as_mut().unwrap();
+        biases[1].fill(0.0);
+        let want = biases[2].repeat(3);
+        f32_layer(&weights, &tokens(Element::F32, 3, d), |y| same_bits(y, &want).unwrap());
+    }
+}
+
+#[test]
+fn without_hidden_features_the_last_bias_is_left() {
+    for gate in [Function::dense("relu"), Function::gated("swiglu")] {
+        let weights = Weights::random(gate, Element::F32, 8, 0, true);
+        let want = weights.biases.as_ref().unwrap()[2].repeat(2);
+        f32_layer(&weights, &tokens(Element::F32, 2, 8), |y| same_bits(y, &want).unwrap());
+    }
+}
+
+/// Learned parameters in the epilogue: a slope for each column.
+#[test]
+fn columns_have_their_own_slopes() {
+    let (rows, depth) = (6, 20);
+    for cols in [33, 40] {
+        let (a, w) = (tokens(Element::F32, rows, depth), small(Element::F32, cols * depth, 1));
+        let slopes = numbers(Element::F32, cols, 2);
+        let tensor = |values: &[f32], shape: &[usize]| gpu().tensor(values, shape, Element::F32).unwrap();
+        let (a_in, w_in, table) = (tensor(&a, &[rows, depth]), tensor(&w, &[cols, depth]), tensor(&slopes, &[1, cols]));
+        for looping in Loop::ALL {
+            let out = Guarded::output(gpu(), &[rows, cols], Element::F32, 0);
+            let op = Linear::new(gpu(), Activation::parse("prelu").unwrap()).with_loop(looping).unwrap();
+            let weights = LinearWeights::One { weight: &w_in, bias: None };
+            op.plan(LinearArgs { a: &a_in, weights, out: &out.tensor, parameters: Some(&table) }).unwrap().submit(gpu());
+            let sample = |(i, actual): (usize, f32)| {
+                let (row, col) = (i / cols, i % cols);
+                let product = |k: usize| f64::from(a[row * depth + k]) * f64::from(w[col * depth + k]);
+                let (sum, terms) = (0..depth).fold((0.0, 0.0), |(sum, terms), k| (sum + product(k), terms + product(k).abs()));
+                let slope = f64::from(slopes[col]);
+                let truth = if sum > 0.0 { sum } else { slope * sum };
+                ffwd::accuracy::Sample { actual, truth, forgiven: sum_bound(depth, 1.0, terms * slope.abs().max(1.0)) }
+            };
+            let samples: Vec<_> = out.read(gpu(), "out").into_iter().enumerate().map(sample).collect();
+            judge(Element::F32, 0.0, &samples, |i| (i / cols, i % cols)).unwrap();
+        }
+    }
+}
