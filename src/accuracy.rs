@@ -50,7 +50,8 @@ impl Sample {
 /// The largest error of many samples, and how many breach a bound.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Worst {
-    /// Largest error in ULP among samples whose truth is a normal number (or not finite) and that needed no forgiving.
+    /// Largest error in ULP among the breaches; without any, among samples whose truth is a normal number (or not
+    /// finite) and that needed no forgiving.
     pub ulp: f64,
     /// Number of the sample with that error; of the first breach if there is one.
     pub index: usize,
@@ -64,15 +65,13 @@ pub fn worst(samples: &[Sample], element: Element, allowed: f64) -> Worst {
     for (index, sample) in samples.iter().enumerate() {
         let error = sample.error_ulp(element);
         let breach = !sample.within(element, allowed);
-        let forgiven = (f64::from(sample.actual) - sample.truth).abs() <= sample.forgiven && error > allowed;
+        let forgiven = error > allowed && (f64::from(sample.actual) - sample.truth).abs() <= sample.forgiven;
         let normal = sample.truth.abs() >= min_normal(Element::F32) || !sample.truth.is_finite();
-        let counts = (normal && !forgiven) || breach;
-        // The first breach keeps its place; NaN compares as larger than anything.
-        if breach && worst.breaches == 0 || (worst.breaches == 0 || breach) && counts && !(error <= worst.ulp) {
-            worst.index = index;
-        }
-        if counts && !(error <= worst.ulp) {
-            worst.ulp = error;
+        // The first breach takes the place of any error that was allowed.
+        let first_breach = breach && worst.breaches == 0;
+        let larger = error > worst.ulp && (breach || (worst.breaches == 0 && normal && !forgiven));
+        if first_breach || larger {
+            (worst.ulp, worst.index) = (error, index);
         }
         worst.breaches += usize::from(breach);
     }

@@ -118,15 +118,10 @@ fn softplus_of_x_less_that_of_minus_x_is_x() {
 fn monotone_functions_are_monotone() {
     let mut x: Vec<f32> = inputs(Element::F32, 20_000, 6).into_iter().filter(|x| !x.is_nan()).collect();
     x.sort_by(f32::total_cmp);
-    for activation in [Activation::Relu, Activation::HardSigmoid, Activation::Identity] {
+    for activation in [Activation::Relu, Activation::HardSigmoid, Activation::Sigmoid, Activation::Tanh] {
         let y = forward(&activation, &x);
-        let fall = (1..y.len()).find(|&i| !(y[i - 1] <= y[i]));
-        assert_eq!(fall.map(|i| (x[i - 1], x[i], y[i - 1], y[i])), None, "{activation}");
-    }
-    // Of a rounded function, a step back within its error is no fault.
-    for activation in [Activation::Sigmoid, Activation::Tanh] {
-        let y = forward(&activation, &x);
-        let fall = (1..y.len()).find(|&i| !(y[i - 1] <= y[i] + 8.0 * f32::EPSILON * y[i].abs()));
-        assert_eq!(fall.map(|i| (x[i - 1], x[i], y[i - 1], y[i])), None, "{activation}");
+        let falls = (1..y.len()).filter(|&i| !(y[i - 1] <= y[i]));
+        let falls: Vec<_> = falls.map(|i| (x[i - 1], x[i], y[i - 1], y[i])).collect();
+        assert!(falls.is_empty(), "{activation}: {} falls, {:?}", falls.len(), &falls[..falls.len().min(5)]);
     }
 }

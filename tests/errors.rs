@@ -117,6 +117,8 @@ fn overlaps() {
     let gated =
         GatedBackward { input: GateInput::Separate { gate: &gate, up: &up }, dy: &apart, grads: same, bias: None, parameters: None };
     refuses(Gated::new(gpu(), Gate::OAI).backward(gated), is!(Alias), &["`dgate`", "`dup`"]);
+    let sums = GatedBackward { grads: GateInput::Separate { gate: &gate, up: &up }, bias: Some((&gate, &up)), ..gated };
+    refuses(Gated::new(gpu(), Gate::OAI).bias_gradient(sums, (&x, &dx)), is!(Alias), &["`dbias of gate`", "`dbias of up`"]);
     let (joint, y) = (whole.view(0, &[2, 8]).unwrap(), whole.view(8, &[2, 4]).unwrap());
     let input = GateInput::Joint { x: &joint, layout: Layout::Packed };
     let args = GatedForward { input, y: &y, bias: None, parameters: None };

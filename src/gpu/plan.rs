@@ -80,7 +80,7 @@ impl Bound {
         let start = (tensor.offset() + first) * size / alignment * alignment;
         let stop = ((tensor.offset() + end) * size).div_ceil(4) * 4;
         let bytes = stop.min(tensor.buffer().size() / 4 * 4).saturating_sub(start).max(4);
-        let base = (tensor.offset() as i64 - (start / size) as i64).div_euclid(lanes.len() as i64);
+        let base = (tensor.offset() as i64 - (start / size) as i64).div_euclid(lanes.count() as i64);
         (Self { buffer: tensor.buffer().clone(), offset: start, size: bytes }, base as u32)
     }
 

@@ -144,7 +144,7 @@ impl Call<'_> {
         let (bound, base) = Bound::window(gpu, given.tensor, a, b, operand.lanes);
         // Where vectors alternate, both operands read the same two; single elements are one apart.
         let half = if operand.index != Index::Half && operand.lanes == Lanes::Four { 0 } else { given.half };
-        Some((bound, base.wrapping_add((half / operand.lanes.len()) as u32)))
+        Some((bound, base.wrapping_add((half / operand.lanes.count()) as u32)))
     }
 
     /// Checks sharing, splits, binds.
@@ -172,7 +172,7 @@ impl Call<'_> {
     }
 
     fn dispatch(&self, gpu: &Gpu, builder: &mut PlanBuilder<'_>, variant: &Variant, first: u64, count: u64) -> Result<(), Error> {
-        let units = variant.lanes.len();
+        let units = variant.lanes.count();
         let Channels { table, channels, inner } = self.channels;
         let mut params = Params {
             fence: 0,

@@ -201,6 +201,9 @@ impl Gated {
             tensor.expect_element(operand, crate::Element::F32)?;
             tensor.expect_shape(operand, bias.0.shape())?;
         }
+        if dbias.0.overlaps(dbias.1) {
+            return Err(Error::Alias { input: "dbias of gate", output: "dbias of up" });
+        }
         self.sums(args, Terms::Bias, &[dbias.0, dbias.1])
     }
 

@@ -211,7 +211,7 @@ impl Linear {
         }
         // Whole tiles, so that only the last is ragged.
         let tiles = |n: u64| if n > Loop::TILE { n / Loop::TILE * Loop::TILE } else { n };
-        let col_step = if cols_max < Loop::TILE && cols_max >= 4 { cols_max / 4 * 4 } else { tiles(cols_max) };
+        let col_step = if (4..Loop::TILE).contains(&cols_max) { cols_max / 4 * 4 } else { tiles(cols_max) };
         Ok((tiles(rows_max) as usize, col_step as usize))
     }
 
@@ -230,9 +230,9 @@ impl Linear {
             rows: rows as u32,
             cols: cols as u32,
             depth: depth as u32,
-            a_stride: (depth / variant.depth_lanes.len()) as u32,
-            b_stride: (depth / variant.depth_lanes.len()) as u32,
-            out_stride: (all_cols / variant.out_lanes.len()) as u32,
+            a_stride: (depth / variant.depth_lanes.count()) as u32,
+            b_stride: (depth / variant.depth_lanes.count()) as u32,
+            out_stride: (all_cols / variant.out_lanes.count()) as u32,
             learned_channels: (learned / self.function.learnable_len().max(1)).max(1) as u32,
             first_col: col as u32,
             padding: [0; 3],
@@ -250,7 +250,7 @@ impl Linear {
                 _ => (0, given.tensor.len() as u64, 0),
             };
             let (bound, base) = Bound::window(&self.gpu, given.tensor, first, end, operand.lanes);
-            params.offsets[slot / 4][slot % 4] = base.wrapping_add((origin / operand.lanes.len()) as u32);
+            params.offsets[slot / 4][slot % 4] = base.wrapping_add((origin / operand.lanes.count()) as u32);
             bounds.push(bound);
         }
         let grid = [cols.div_ceil(Loop::TILE) as u32, rows.div_ceil(Loop::TILE) as u32, 1];

@@ -57,7 +57,7 @@ impl Variant {
     /// Visible name: operation, function, kind and what is unusual.
     pub fn name(&self) -> String {
         let direction = if self.backward { "backward" } else { "forward" };
-        let mut name = format!("elementwise/{direction}/{}/{}x{}", self.function.name(), self.element, self.lanes.len());
+        let mut name = format!("elementwise/{direction}/{}/{}x{}", self.function.name(), self.element, self.lanes.count());
         if self.gated() {
             name = format!("{name}/{}", self.layout.name());
         }

@@ -82,8 +82,8 @@ impl Variant {
             "matmul/{}/{operands}/{}/{a}*{b}->{out}/{}x{}{bias}",
             self.looping.name(),
             self.function.name(),
-            self.depth_lanes.len(),
-            self.out_lanes.len()
+            self.depth_lanes.count(),
+            self.out_lanes.count()
         )
     }
 

@@ -55,7 +55,7 @@ pub enum Lanes {
 
 impl Lanes {
     /// Elements in a unit.
-    pub const fn len(self) -> u64 {
+    pub const fn count(self) -> u64 {
         match self {
             Self::Four => 4,
             Self::One => 1,
