@@ -120,7 +120,8 @@ fn monotone_functions_are_monotone() {
     x.sort_by(f32::total_cmp);
     for activation in [Activation::Relu, Activation::HardSigmoid, Activation::Sigmoid, Activation::Tanh] {
         let y = forward(&activation, &x);
-        let falls = (1..y.len()).filter(|&i| !(y[i - 1] <= y[i]));
+        let rises = |i: &usize| y[i - 1] <= y[*i];
+        let falls = (1..y.len()).filter(|i| !rises(i));
         let falls: Vec<_> = falls.map(|i| (x[i - 1], x[i], y[i - 1], y[i])).collect();
         assert!(falls.is_empty(), "{activation}: {} falls, {:?}", falls.len(), &falls[..falls.len().min(5)]);
     }

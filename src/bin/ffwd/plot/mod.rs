@@ -17,7 +17,7 @@ use crate::files::Output;
 use chart::Curve;
 
 /// Samples of a curve; odd, so that 0 is one of them in a symmetric range.
-const SAMPLES: usize = 2401;
+const SAMPLES: usize = 801;
 
 /// Options of `ffwd plot`.
 #[derive(Debug, clap::Args)]
