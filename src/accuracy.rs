@@ -47,6 +47,17 @@ impl Sample {
     }
 }
 
+/// The sample at `x`; where `x` is subnormal and that sample is out of bounds, the one at the zero that a device may
+/// take `x` for.
+pub fn judged(element: Element, allowed: f64, x: f32, sample: impl Fn(f32) -> Sample) -> Sample {
+    let kept = sample(x);
+    if !x.is_subnormal() || kept.within(element, allowed) {
+        return kept;
+    }
+    let flushed = sample(0.0_f32.copysign(x));
+    if flushed.within(element, allowed) { flushed } else { kept }
+}
+
 /// The largest error of many samples, and how many breach a bound.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Worst {

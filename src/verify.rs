@@ -182,22 +182,13 @@ impl Case {
     ) -> Result<Row, Error> {
         let actual = gpu.read_back(out)?;
         let allowed = self.allowed(output);
-        let sample = |i: usize, first: f32, second: f32| {
-            let (truth, terms) = truth(f64::from(first), f64::from(second), i);
+        let sample = |i: usize, first: f32| {
+            let (truth, terms) = truth(f64::from(first), f64::from(inputs[1][i]), i);
             let forgiven = if self.forgives() { libm::ldexp(terms, -23) } else { 0.0 };
             Sample { actual: actual[i], truth, forgiven }
         };
-        let judged = (0..actual.len()).map(|i| {
-            let (first, second) = (inputs[0][i], inputs[1][i]);
-            let kept = sample(i, first, second);
-            // Devices may take a subnormal input for 0.
-            if !first.is_subnormal() || kept.within(self.element, allowed) {
-                return kept;
-            }
-            let flushed = sample(i, 0.0_f32.copysign(first), second);
-            if flushed.within(self.element, allowed) { flushed } else { kept }
-        });
-        let samples: Vec<_> = judged.collect();
+        let judged = |i: usize| accuracy::judged(self.element, allowed, inputs[0][i], |first| sample(i, first));
+        let samples: Vec<_> = (0..actual.len()).map(judged).collect();
         let worst = accuracy::worst(&samples, self.element, allowed);
         let Sample { actual, truth, .. } = samples[worst.index];
         Ok(Row {

@@ -1,6 +1,6 @@
 //! Every activation with its truth and its contract, a user's own among them.
 
-use ffwd::accuracy::Sample;
+use ffwd::accuracy::{self, Sample};
 use ffwd::verify::HALF_KIND_ULP;
 use ffwd::{Activation, Custom, Element, oracle};
 
@@ -63,15 +63,19 @@ pub fn allowed(activation: &Activation, element: Element, backward: bool) -> f64
 
 /// f(x) beside the truth; in f32, 2^-23 of the terms that cancel at the roots of two functions is forgiven.
 pub fn judged_value(activation: &Activation, element: Element, x: f32, actual: f32) -> Sample {
-    let truth = value(activation, f64::from(x));
-    Sample { actual, truth, forgiven: forgiven(activation, element, || oracle::terms(activation, f64::from(x))) }
+    accuracy::judged(element, allowed(activation, element, false), x, |x| {
+        let truth = value(activation, f64::from(x));
+        Sample { actual, truth, forgiven: forgiven(activation, element, || oracle::terms(activation, f64::from(x))) }
+    })
 }
 
 /// dy f'(x) beside the truth.
 pub fn judged_derivative(activation: &Activation, element: Element, x: f32, dy: f32, actual: f32) -> Sample {
-    let (x, dy) = (f64::from(x), f64::from(dy));
-    let forgiven = forgiven(activation, element, || oracle::derivative_terms(activation, x) * dy.abs());
-    Sample { actual, truth: derivative(activation, x) * dy, forgiven }
+    accuracy::judged(element, allowed(activation, element, true), x, |x| {
+        let (x, dy) = (f64::from(x), f64::from(dy));
+        let forgiven = forgiven(activation, element, || oracle::derivative_terms(activation, x) * dy.abs());
+        Sample { actual, truth: derivative(activation, x) * dy, forgiven }
+    })
 }
 
 fn forgiven(activation: &Activation, element: Element, terms: impl Fn() -> f64) -> f64 {
