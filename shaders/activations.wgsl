@@ -193,15 +193,16 @@ fn mish_value(x: f32, m: f32) -> f32 {
 
 /// alpha_p x^2 + beta x for x > 0, alpha_n (e^min(x, eps) - 1 - x) + beta x otherwise
 fn xielu_value(x: f32, m: f32, alpha_p: vec2<f32>, alpha_n: vec2<f32>, beta: vec2<f32>, eps: vec2<f32>) -> f32 {
-    let right = x * (alpha_p.x * x + beta.x);
+    let right = x * (alpha_p.x * finite(x) + beta.x);
     let c = min(x, 0.0);
     let e = expm1_2(min(c, eps.x));
     // Grouped so that at -inf only one infinity is left, and the smallest terms cancel at the root.
     let slope = add2(beta, -alpha_n);
-    let line = select(vec2<f32>(slope.x * c, 0.0), mul2(slope, vec2<f32>(c, 0.0)), c > -1e30);
+    let far = select(slope.x * c, 0.0, slope.x == 0.0);
+    let line = select(vec2<f32>(far, 0.0), mul2(slope, vec2<f32>(c, 0.0)), c > -1e30);
     let curve = add2(mul2(alpha_n, e), line);
     let near = alpha_n.x * xielu_curve(c, eps) + beta.x * c;
-    let left = select(select(curve.x + curve.y, line.x, c < -1e30), near, c > -0.3);
+    let left = select(select(curve.x + curve.y, far - alpha_n.x, c < -1e30), near, c > -0.3);
     return m * select(left, right, is_positive(x));
 }
 
@@ -210,8 +211,14 @@ fn rational_value(x: f32, m: f32, a0: vec2<f32>, a1: vec2<f32>, a2: vec2<f32>, a
                   b1: vec2<f32>, b2: vec2<f32>, b3: vec2<f32>, b4: vec2<f32>) -> f32 {
     let r = rational_parts(x, a0, a1, a2, a3, a4, a5, b1, b2, b3, b4);
     let ratio = (r.p.x + r.p.y) / (r.q.x + r.q.y);
+    // Where the high coefficients are 0, the scaled parts of a huge x underflow, and plain ones do not overflow.
+    let c = finite(x);
+    let p = a0.x + c * (a1.x + c * (a2.x + c * (a3.x + c * (a4.x + c * a5.x))));
+    let plain = p / (1.0 + abs(c * (b1.x + c * (b2.x + c * (b3.x + c * b4.x)))));
+    let lost = r.exponent > 31 && (r.p.x == 0.0 || r.q.x == 0.0);
+    let value = select(scaled(m * ratio, r.exponent), m * plain, lost);
     // At an infinity the leading terms are all there is.
-    return select(scaled(m * ratio, r.exponent), m * (a5.x * x), abs(x) > MAX_F32 && a5.x != 0.0);
+    return select(value, m * (a5.x * x), abs(x) > MAX_F32 && a5.x != 0.0);
 }
 
 /// z + z.low > limit

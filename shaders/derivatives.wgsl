@@ -1,5 +1,6 @@
 // The twin of activations.wgsl: NAME_grad returns m * f'(x), with m the gradient from above, and
-// NAME_dPARAMETER returns m * df/dparameter. Each is the derivative of the function that
+// NAME_learned returns m * df/dparameter for each learnable parameter. Where f is flat the gradient is 0,
+// also of an infinite m. Each is the derivative of the function that
 // activations.wgsl computes, with PyTorch's convention at a kink.
 
 fn identity_grad(x: f32, m: f32) -> f32 {
@@ -7,12 +8,12 @@ fn identity_grad(x: f32, m: f32) -> f32 {
 }
 
 fn relu_grad(x: f32, m: f32) -> f32 {
-    return m * select(0.0, 1.0, is_positive(x));
+    return select(0.0, m, is_positive(x));
 }
 
 /// 1 strictly between the kinks
 fn relu6_grad(x: f32, m: f32) -> f32 {
-    return m * select(0.0, 1.0, is_positive(x) && x < 6.0);
+    return select(0.0, m, is_positive(x) && x < 6.0);
 }
 
 fn relu_squared_grad(x: f32, m: f32) -> f32 {
@@ -36,11 +37,11 @@ fn rrelu_grad(x: f32, m: f32, lower: vec2<f32>, upper: vec2<f32>, mean: vec2<f32
 }
 
 fn threshold_grad(x: f32, m: f32, limit: vec2<f32>, value: vec2<f32>) -> f32 {
-    return m * select(0.0, 1.0, above(x, limit));
+    return select(0.0, m, above(x, limit));
 }
 
 fn fatrelu_grad(x: f32, m: f32, limit: vec2<f32>) -> f32 {
-    return m * select(0.0, 1.0, above(x, limit));
+    return select(0.0, m, above(x, limit));
 }
 
 /// 1 for x > 0, alpha e^x otherwise
@@ -67,7 +68,8 @@ fn celu_grad(x: f32, m: f32, alpha: vec2<f32>, inverse: vec2<f32>) -> f32 {
 
 /// e^-|x| / (1 + e^-|x|)^2
 fn sigmoid_grad(x: f32, m: f32) -> f32 {
-    return logistic_grad(vec2<f32>(x, 0.0), m);
+    let h = logistic_grad(vec2<f32>(x, 0.0));
+    return h.x * (h.y * m);
 }
 
 /// sigmoid(-x)
@@ -77,7 +79,8 @@ fn logsigmoid_grad(x: f32, m: f32) -> f32 {
 
 /// 1 - tanh(x)^2, as four times the logistic derivative at 2 x
 fn tanh_grad(x: f32, m: f32) -> f32 {
-    return 4.0 * logistic_grad(vec2<f32>(2.0 * x, 0.0), m);
+    let h = logistic_grad(vec2<f32>(2.0 * x, 0.0));
+    return (4.0 * h.x) * (h.y * m);
 }
 
 /// tanh(x)^2
@@ -88,7 +91,7 @@ fn tanhshrink_grad(x: f32, m: f32) -> f32 {
 
 /// 1 / (1 + |x|)^2
 fn softsign_grad(x: f32, m: f32) -> f32 {
-    let r = 1.0 / (1.0 + min(abs(x), 1.2089258196146292e24));
+    let r = 1.0 / (1.0 + min(abs(x), 4.2535296e37));
     return (m * r) * r;
 }
 
@@ -110,21 +113,21 @@ fn sqrtsoftplus_grad(x: f32, m: f32) -> f32 {
 
 /// 1 strictly between the limits
 fn hardtanh_grad(x: f32, m: f32, low: vec2<f32>, high: vec2<f32>) -> f32 {
-    return m * select(0.0, 1.0, above(x, low) && below(x, high));
+    return select(0.0, m, above(x, low) && below(x, high));
 }
 
 fn hardsigmoid_grad(x: f32, m: f32) -> f32 {
-    return m * select(0.0, 0.16666667, abs(x) < 3.0);
+    return select(0.0, m * 0.16666667, abs(x) < 3.0);
 }
 
 /// 0 up to -3, (2 x + 3) / 6 between, 1 from 3 on
 fn hardswish_grad(x: f32, m: f32) -> f32 {
     let inside = (x + 1.5) * 0.33333334;
-    return m * select(select(inside, 1.0, x >= 3.0), 0.0, x <= -3.0);
+    return select(select(m * inside, m, x >= 3.0), 0.0, x <= -3.0);
 }
 
 fn softshrink_grad(x: f32, m: f32, lambda: vec2<f32>) -> f32 {
-    return m * select(0.0, 1.0, above(abs(x), lambda));
+    return select(0.0, m, above(abs(x), lambda));
 }
 
 fn hardshrink_grad(x: f32, m: f32, lambda: vec2<f32>) -> f32 {
@@ -142,7 +145,8 @@ fn swish_grad(x: f32, m: f32, beta: vec2<f32>) -> f32 {
 /// x^2 times the logistic derivative at beta x
 fn swish_learned(x: f32, m: f32, beta: vec2<f32>) -> array<f32, 1> {
     let c = finite(x);
-    return array<f32, 1>(logistic_grad(product(x, beta), m * c) * c);
+    let h = logistic_grad(product(x, beta));
+    return array<f32, 1>((h.x * c) * (h.y * c) * m);
 }
 
 fn quick_gelu_grad(x: f32, m: f32) -> f32 {
@@ -153,12 +157,12 @@ fn quick_gelu_grad(x: f32, m: f32) -> f32 {
 fn gelu_grad(x: f32, m: f32) -> f32 {
     let t = min(abs(x), 20.0);
     let e = gauss(vec2<f32>(t, 0.0));
-    return reflect(vec2<f32>(e.x * mills_slope(t), e.y), is_negative(x), m);
+    return mirrored(vec2<f32>(e.x * mills_slope(t), e.y), is_negative(x), m);
 }
 
 /// 0 where the clip holds, its edge included
 fn gelu_10_grad(x: f32, m: f32) -> f32 {
-    return select(gelu_grad(x, m), 0.0 * m, x >= 10.0);
+    return select(gelu_grad(x, m), 0.0, x >= 10.0);
 }
 
 /// With z = 2 sqrt(2 / pi) (x + 0.044715 x^3): sigmoid(z) (1 + x z' sigmoid(-z)).
@@ -173,7 +177,7 @@ fn gelu_tanh_grad(x: f32, m: f32) -> f32 {
     let q = expm1_about(-d * (1.5957692 + 0.071354814 * squares), v, 3.4251828);
     let n = 0.29195520 * q - d * (1.5957692 + 0.21406445 * squares);
     let r = 1.0 / (1.0 + v);
-    return reflect(vec2<f32>(e.x * r * (n * r), e.y), is_negative(x), m);
+    return mirrored(vec2<f32>(e.x * r * (n * r), e.y), is_negative(x), m);
 }
 
 /// phi((x - mu) / sigma) / sigma
@@ -236,7 +240,14 @@ fn rational_grad(x: f32, m: f32, a0: vec2<f32>, a1: vec2<f32>, a2: vec2<f32>, a3
     du = add2(mul2(du, x1), b1 * s3);
     let n = add2(mul2(dp, r.q), -sign(r.u.x) * mul2(r.p, du));
     let inverse = 1.0 / r.q.x;
-    return m * ((n.x + n.y) * inverse * inverse);
+    let scaled_grad = (n.x + n.y) * inverse * inverse;
+    // Where the high coefficients are 0, the scaled parts of a huge x underflow: as in rational_value.
+    let u = abs(c * (b1.x + c * (b2.x + c * (b3.x + c * b4.x))));
+    let p = a0.x + c * (a1.x + c * (a2.x + c * (a3.x + c * (a4.x + c * a5.x))));
+    let plain_dp = a1.x + c * (2.0 * a2.x + c * (3.0 * a3.x + c * (4.0 * a4.x + c * (5.0 * a5.x))));
+    let plain_du = sign(r.u.x) * (b1.x + c * (2.0 * b2.x + c * (3.0 * b3.x + c * (4.0 * b4.x))));
+    let plain = (plain_dp - p / (1.0 + u) * plain_du) / (1.0 + u);
+    return m * select(scaled_grad, plain, r.exponent > 31 && (n.x == 0.0 || r.q.x == 0.0));
 }
 
 fn rational_learned(x: f32, m: f32, a0: vec2<f32>, a1: vec2<f32>, a2: vec2<f32>, a3: vec2<f32>, a4: vec2<f32>, a5: vec2<f32>,
@@ -254,7 +265,7 @@ fn rational_learned(x: f32, m: f32, a0: vec2<f32>, a1: vec2<f32>, a2: vec2<f32>,
 }
 
 /// For half = h.x * h.y, the derivative at -|x|: m * half there, m * (1 - half) at |x|.
-fn reflect(h: vec2<f32>, negative: bool, m: f32) -> f32 {
+fn mirrored(h: vec2<f32>, negative: bool, m: f32) -> f32 {
     return select(m * (1.0 - h.x * h.y), h.x * (h.y * m), negative);
 }
 
@@ -270,5 +281,5 @@ fn self_gated_grad(z: vec2<f32>, m: f32) -> f32 {
     let d = fence(1.2784645557403564 - min(t, 200.0)) - (1.297928265e-8 + low);
     let n = 0.27846454 * expm1_about(d, v, 3.5911214) + d;
     let r = 1.0 / (1.0 + v);
-    return reflect(vec2<f32>(e.x * r * (n * r), e.y), negative, m);
+    return mirrored(vec2<f32>(e.x * r * (n * r), e.y), negative, m);
 }

@@ -115,7 +115,7 @@ fn expm1_near(r: f32) -> f32 {
     return r + r * r * exp_tail(r);
 }
 
-/// e^(x + low) as two factors; 0 below e^-175, where no f32 brings the product back to a normal number.
+/// e^(x + low) as two factors, each a normal number; 0 below e^-175, which takes factors of 2^126 to become normal.
 fn exp_split(x: f32, low: f32) -> vec2<f32> {
     let c = clamp(x, -175.0, 175.0);
     let n = floor((c + low) * LOG2_E + 0.5);
@@ -172,17 +172,18 @@ fn tanhshrink_near(z: f32) -> f32 {
 
 /// m * s / (1 + e^-z) for z = z.x + z.y.
 fn sigmoid_times(z: vec2<f32>, s: f32, m: f32) -> f32 {
-    let e = exp_split(-abs(z.x), select(-z.y, z.y, is_negative(z.x)));
-    let c = finite(s);
-    let small = (e.x * c) * (e.y * m);
-    return select(m * s, small, is_negative(z.x)) / (1.0 + e.x * e.y);
+    let negative = is_below_zero(z.x);
+    let e = exp_split(-abs(z.x), select(-z.y, z.y, negative));
+    let d = 1.0 + e.x * e.y;
+    // The product first where it cannot overflow, the quotient first where it cannot be subnormal.
+    let right = select((m * s) / d, m * (s / d), abs(s) > 1.0);
+    return select(right, (e.x * finite(s)) * (e.y * m) / d, negative);
 }
 
-/// m * e^-|x| / (1 + e^-|x|)^2, the derivative of the logistic function, for x = x.x + x.y.
-fn logistic_grad(x: vec2<f32>, m: f32) -> f32 {
+/// e^-|x| / (1 + e^-|x|)^2, the derivative of the logistic function at x = x.x + x.y, as two factors.
+fn logistic_grad(x: vec2<f32>) -> vec2<f32> {
     let e = exp_split(-abs(x.x), select(-x.y, x.y, is_negative(x.x)));
-    let r = 1.0 / (1.0 + e.x * e.y);
-    return (e.x * r) * (e.y * m) * r;
+    return e / (1.0 + e.x * e.y);
 }
 
 /// e^(-t^2 / 2) as two factors for t = t.x + t.y >= 0.

@@ -41,11 +41,12 @@ impl Gate {
     /// # Errors
     /// [`UnknownName`] with the nearest known names.
     pub fn parse(name: &str) -> Result<Self, UnknownName> {
-        let wanted = names::normalise(name);
-        if wanted == "swiglu_oai" {
+        if names::same(name, "swiglu_oai") {
             return Ok(Self::OAI);
         }
-        let activation = NAMES.iter().find(|(gate, ..)| *gate == wanted).map_or(wanted.as_str(), |(_, activation, _)| activation);
+        // ggml's name for the gate that is plain `geglu` here.
+        let name = if names::same(name, "geglu_erf") { "geglu" } else { name };
+        let activation = NAMES.iter().find(|(gate, ..)| names::same(gate, name)).map_or(name, |(_, activation, _)| activation);
         Activation::parse(activation).map(Self::Of).map_err(|_| UnknownName::new("gate", name, Self::names().chain(Activation::names())))
     }
 
@@ -80,6 +81,14 @@ impl Gate {
             (Self::SwiGluOai { limit, .. }, "alpha") => Ok(Self::SwiGluOai { alpha: value, limit }),
             (Self::SwiGluOai { alpha, .. }, "limit") => Ok(Self::SwiGluOai { alpha, limit: value }),
             (Self::SwiGluOai { .. }, _) => Err(UnknownName::new("parameter", parameter, ["alpha", "limit"].into_iter())),
+        }
+    }
+
+    /// Names and values of the parameters.
+    pub fn parameters(&self) -> Vec<(String, f64)> {
+        match self {
+            Self::Of(activation) => activation.parameters(),
+            Self::SwiGluOai { alpha, limit } => vec![("alpha".into(), *alpha), ("limit".into(), *limit)],
         }
     }
 

@@ -35,6 +35,12 @@ pub fn normalise(name: &str) -> String {
     name.trim().to_lowercase().replace(['-', ' '], "_")
 }
 
+/// Whether two names differ in nothing but case and separators.
+pub fn same(a: &str, b: &str) -> bool {
+    let letters = |name: &str| normalise(name).replace('_', "");
+    letters(a) == letters(b)
+}
+
 /// Levenshtein's edit distance in characters.
 fn distance(a: &str, b: &str) -> usize {
     let b: Vec<char> = b.chars().collect();

@@ -18,6 +18,11 @@ const PRODUCT_ULP: f64 = 0.5;
 const VALUE_ULP: f64 = 4.0;
 const DERIVATIVE_ULP: f64 = 8.0;
 
+/// Elements over which the gradients of learnable parameters are summed, and their bound: the longest chain of additions
+/// (64 terms in each of 1024 splits, then the splits; Higham 2002, section 3.1) and 8 ULP of a term itself.
+const SUMMED: usize = 1 << 16;
+const SUM_ALLOWED: f64 = 64.0 + 1024.0 + 8.0;
+
 /// What is measured at once.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Case {
@@ -34,7 +39,8 @@ pub struct Case {
 pub struct Row {
     /// The function with its parameters.
     pub name: String,
-    /// `y`, `dx`, `dgate` or `dup`.
+    /// `y`, `dx`, `dgate` or `dup`; `dparameters` for the gradients of learnable parameters, whose errors are counted in
+    /// 2^-24 of the sum of the absolute values of their terms.
     pub output: &'static str,
     /// Kind of the tensors.
     pub element: Element,
@@ -46,7 +52,7 @@ pub struct Row {
     pub allowed: f64,
     /// Inputs outside the contract.
     pub breaches: usize,
-    /// The worst input (gate and up for gates), what the device made of it, and the truth.
+    /// The worst input (gate and up for gates; the parameter's number for `dparameters`), what the device made of it, and the truth.
     pub at: (f32, f32, f32, f64),
 }
 
@@ -136,7 +142,11 @@ impl Case {
             }
         };
         let name = if self.backward { "dx" } else { "y" };
-        Ok(vec![self.row(gpu, activation.to_string(), name, &out, [x, &dy], truth)?])
+        let mut rows = vec![self.row(gpu, activation.to_string(), name, &out, [x, &dy], truth)?];
+        if self.backward && activation.learnable_len() > 0 {
+            rows.push(self.parameters(gpu, activation)?);
+        }
+        Ok(rows)
     }
 
     fn gate(&self, gpu: &Gpu, gate: &Gate, g: &[f32]) -> Result<Vec<Row>, Error> {
@@ -166,6 +176,48 @@ impl Case {
         ])
     }
 
+    /// Gradients of the learnable parameters, shared by all elements: sums of as many terms.
+    fn parameters(&self, gpu: &Gpu, activation: &Activation) -> Result<Row, Error> {
+        let mut random = Random::new(6);
+        let x = self.rounded(&(0..SUMMED).map(|_| random.uniform(-8.0, 8.0)).collect::<Vec<_>>());
+        let dy = self.rounded(&factors(SUMMED, 7));
+        let learned: Vec<f32> = activation.values()[..activation.learnable_len()].iter().map(|v| *v as f32).collect();
+        let tensor = |data: &[f32], element| gpu.tensor(data, &[data.len()], element);
+        let (x_in, dy_in) = (tensor(&x, self.element)?, tensor(&dy, self.element)?);
+        let (table, out) = (tensor(&learned, Element::F32)?, gpu.zeros(&[learned.len()], Element::F32)?);
+        let args = Backward { x: &x_in, dy: &dy_in, dx: &dy_in, bias: None, parameters: Some(&table) };
+        Activate::new(gpu, activation.clone()).parameter_gradient(args, &out)?.submit(gpu);
+        // The device was given the parameters in f32.
+        let names = activation.parameters();
+        let mut given = activation.clone();
+        for ((name, _), value) in names.iter().zip(&learned) {
+            given = given.with(name, f64::from(*value))?;
+        }
+        let (mut sums, mut terms) = (vec![0.0; learned.len()], vec![0.0; learned.len()]);
+        for (x, dy) in x.iter().zip(&dy) {
+            for (k, slope) in oracle::parameter_gradient(&given, f64::from(*x)).into_iter().enumerate() {
+                let term = f64::from(*dy) * slope;
+                sums[k] += term;
+                terms[k] += term.abs();
+            }
+        }
+        let actual = gpu.read_back(&out)?;
+        let errors = (0..sums.len()).map(|k| (f64::from(actual[k]) - sums[k]).abs() / libm::ldexp(terms[k], -24));
+        // NaN is the largest of all.
+        let (worst, ulp) = errors.enumerate().max_by(|a, b| a.1.abs().total_cmp(&b.1.abs())).unwrap_or((0, 0.0));
+        let allowed = SUM_ALLOWED;
+        Ok(Row {
+            name: activation.to_string(),
+            output: "dparameters",
+            element: self.element,
+            inputs: SUMMED,
+            ulp,
+            allowed,
+            breaches: usize::from(ulp.is_nan() || ulp > allowed),
+            at: (worst as f32, 0.0, actual[worst], sums[worst]),
+        })
+    }
+
     fn rounded(&self, values: &[f32]) -> Vec<f32> {
         self.element.decode(&self.element.encode(values))
     }
@@ -184,7 +236,7 @@ impl Case {
         let allowed = self.allowed(output);
         let sample = |i: usize, first: f32| {
             let (truth, terms) = truth(f64::from(first), f64::from(inputs[1][i]), i);
-            let forgiven = if self.forgives() { libm::ldexp(terms, -23) } else { 0.0 };
+            let forgiven = if self.forgives() && terms.is_finite() { libm::ldexp(terms, -23) } else { 0.0 };
             Sample { actual: actual[i], truth, forgiven }
         };
         let judged = |i: usize| accuracy::judged(self.element, allowed, inputs[0][i], |first| sample(i, first));

@@ -36,7 +36,3 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
         }
     }
 }
-
-fn channel(e: u32) -> u32 {
-    return (e / params.inner) % params.channels;
-}

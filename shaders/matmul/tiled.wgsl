@@ -32,8 +32,12 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) i
 
 fn stage(slot: u32, row: u32, col: u32, k0: u32, depth4: u32) {
     let k = min(k0 + slot / SIDE, depth4 - 1u);
-    // Steps past the end are staged as 0 on one side, so that they add nothing.
-    let a = a4(min(row + slot % SIDE, params.rows - 1u), k);
-    a_tile[slot] = select(vec4<f32>(), a, k0 + slot / SIDE < depth4);
-    b_tile[slot] = load_cols(min(col + slot % SIDE, params.cols - 1u), k);
+    // Steps past the end are staged as 0 on both sides (0 times infinity is not 0), so that they add nothing.
+    if k0 + slot / SIDE < depth4 {
+        a_tile[slot] = a4(min(row + slot % SIDE, params.rows - 1u), k);
+        b_tile[slot] = load_cols(min(col + slot % SIDE, params.cols - 1u), k);
+    } else {
+        a_tile[slot] = vec4<f32>();
+        b_tile[slot] = B();
+    }
 }

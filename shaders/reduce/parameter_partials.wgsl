@@ -41,7 +41,3 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
         partials_data[((params.first_split + split) * TERMS + k) * params.sums + c] = sums[k];
     }
 }
-
-fn channel(e: u32) -> u32 {
-    return (e / params.inner) % params.channels;
-}

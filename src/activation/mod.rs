@@ -18,8 +18,8 @@ impl Activation {
     /// # Errors
     /// [`UnknownName`] with the nearest known names.
     pub fn parse(name: &str) -> Result<Self, UnknownName> {
-        let wanted = names::normalise(name);
-        Self::with_defaults(&wanted).ok_or_else(|| UnknownName::new("activation", name, Self::names()))
+        let known = Self::names().find(|known| names::same(known, name));
+        known.and_then(Self::with_defaults).ok_or_else(|| UnknownName::new("activation", name, Self::names()))
     }
 
     /// Every name that [`Activation::parse`] knows.

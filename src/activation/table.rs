@@ -41,14 +41,17 @@ activations! {
     /// Randomised leaky ReLU as it is evaluated after training: the mean slope.
     RRelu = "rrelu" { lower: 0.125, upper: 1.0 / 3.0 } derives |p| vec![0.5 * (p[0] + p[1])];
     formula "x > 0 ? x : (lower + upper) / 2 * x"; source "Xu et al. 2015, arXiv:1505.00853; torch.nn.RReLU in eval mode"; accuracy ulp(1.0, 1.0);
+    differs "dx is NaN where x is NaN (PyTorch's masks give a number): NaN in, NaN out";
 
     /// Passes what exceeds a threshold and replaces the rest. PyTorch requires both parameters; here they default to 0.
     Threshold = "threshold" { threshold: 0.0, value: 0.0 }
     formula "x > threshold ? x : value"; source "torch.nn.Threshold"; accuracy ulp(0.5, 0.0);
+    differs "dx is NaN where x is NaN (PyTorch's masks give a number): NaN in, NaN out";
 
     /// ReLU with a threshold: what does not exceed it is 0.
     FatRelu = "fatrelu" { threshold: 0.01 }
     formula "x > threshold ? x : 0"; source "Kurtz et al. 2020 (FATReLU); vLLM fatrelu_and_mul"; accuracy ulp(0.0, 0.0);
+    differs "dx is NaN where x is NaN (PyTorch's masks give a number): NaN in, NaN out";
 
     /// Exponential linear unit; the derivative at 0 is alpha.
     Elu = "elu" { alpha: 1.0 } learns "alpha" 1;
@@ -91,6 +94,7 @@ activations! {
     /// Square root of softplus, a router's score (no threshold).
     SqrtSoftPlus = "sqrtsoftplus"
     formula "sqrt(log(1 + e^x))"; source "transformers SqrtSoftplusActivation"; accuracy ulp(4.0, 6.0);
+    differs "the derivative keeps its digits far left, where transformers divides 0 by 0";
 
     /// Clamp; the derivative is 1 strictly inside.
     HardTanh = "hardtanh" { min_val: -1.0, max_val: 1.0 }
@@ -110,10 +114,12 @@ activations! {
     /// Shrinks towards 0 by lambd.
     SoftShrink = "softshrink" { lambd: 0.5 }
     formula "x > lambd ? x - lambd : x < -lambd ? x + lambd : 0"; source "torch.nn.Softshrink"; accuracy ulp(1.0, 0.0);
+    differs "dx is NaN where x is NaN (PyTorch's masks give a number): NaN in, NaN out";
 
     /// 0 inside [-lambd, lambd], x outside.
     HardShrink = "hardshrink" { lambd: 0.5 }
     formula "|x| > lambd ? x : 0"; source "torch.nn.Hardshrink"; accuracy ulp(0.0, 0.0);
+    differs "dx is NaN where x is NaN (PyTorch's masks give a number): NaN in, NaN out";
 
     /// Sigmoid linear unit: Swish with beta 1.
     Silu = "silu"
@@ -126,7 +132,7 @@ activations! {
     differs "for beta > 0, -0 at -inf and derivatives of -0 and 1 at -inf and inf, the limits (PyTorch: NaN); -0 where a derivative vanishes from below (PyTorch: +0)";
 
     /// x times the Gaussian distribution function, exactly.
-    Gelu = "gelu" | "gelu_python"
+    Gelu = "gelu" | "gelu_python" | "gelu_erf"
     formula "x * Phi(x) = x / 2 * erfc(-x / sqrt(2))"; source "Hendrycks & Gimpel 2016, arXiv:1606.08415; torch.nn.GELU"; accuracy ulp(4.0, 8.0);
     differs "-0 at -inf and derivatives of -0 and 1 at -inf and inf, the limits (PyTorch: NaN); -0 where the derivative vanishes from below (PyTorch: +0)";
 
@@ -136,7 +142,7 @@ activations! {
     differs "-0 at -inf, and derivatives of -0 and 1 for huge |x|, the limits (PyTorch: NaN, and +0 at -100)";
 
     /// The sigmoid form of GELU (CLIP).
-    QuickGelu = "quick_gelu"
+    QuickGelu = "quick_gelu" | "gelu_quick"
     formula "x / (1 + e^(-1.702 * x))"; source "Hendrycks & Gimpel 2016; transformers QuickGELUActivation"; accuracy ulp(4.0, 8.0);
     differs "-0 at -inf and derivatives of -0 and 1 at -inf and inf, the limits (PyTorch: NaN); -0 where the derivative vanishes from below (PyTorch: +0)";
 
@@ -158,6 +164,7 @@ activations! {
     /// their inverse softplus (and alpha_n less beta).
     Xielu = "xielu" { alpha_p: 0.8, alpha_n: 0.8, beta: 0.5, eps: -1e-6 } learns "alpha_p" 1, "alpha_n" 1;
     formula "x > 0 ? alpha_p * x^2 + beta * x : alpha_n * (e^min(x, eps) - 1 - x) + beta * x"; source "Huang & Schlag 2024, arXiv:2411.13010; transformers XIELUActivation"; accuracy ulp(4.0, 8.0);
+    differs "the limit at -inf (transformers: NaN); 2^-23 of the terms that cancel is allowed around its root";
 
     /// Pade activation unit of order (5, 4) with a safe denominator ("version B"). The coefficients, by default those that
     /// approximate leaky ReLU, are meant to be learned, shared or one set for each channel.

@@ -27,7 +27,7 @@ const REPETITIONS: usize = 9;
 /// Whatever the device refuses; [`Error::Gpu`] where the copy is wrong.
 pub fn copy_bandwidth(gpu: &Gpu, elements: usize) -> Result<Copy, Error> {
     let most = gpu.limits().max_storage_buffer_binding_size / Element::F32.size();
-    let elements = elements.min(usize::try_from(most).unwrap_or(usize::MAX)) / 4 * 4;
+    let elements = elements.clamp(4, usize::try_from(most).unwrap_or(usize::MAX)) / 4 * 4;
     let mut random = Random::new(5);
     let data: Vec<f32> = (0..elements).map(|_| random.uniform(-8.0, 8.0)).collect();
     let (src, dst) = (gpu.tensor(&data, &[elements], Element::F32)?, gpu.zeros(&[elements], Element::F32)?);

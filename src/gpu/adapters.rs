@@ -1,5 +1,7 @@
 //! Finding an adapter, and saying why it was chosen.
 
+use std::sync::{Mutex, PoisonError};
+
 use crate::error::Error;
 
 /// Which adapter is wanted.
@@ -58,14 +60,13 @@ impl Selection {
         let (index, reason) = match &self.adapter {
             None => {
                 let (index, adapter) = adapters.iter().enumerate().min_by_key(|(i, a)| (rank(a), *i)).ok_or_else(none)?;
-                let (count, kind) = (adapters.len(), kind(&adapter.get_info()));
-                (index, if count == 1 { format!("{kind}, the only one found") } else { format!("{kind}, the best of {count} found") })
+                (index, format!("{}, the best that was found", kind(&adapter.get_info())))
             }
             Some(wanted) => {
-                let index = match wanted.parse::<usize>() {
-                    Ok(index) => (index < adapters.len()).then_some(index),
-                    Err(_) => adapters.iter().position(|a| a.get_info().name.to_lowercase().contains(&wanted.to_lowercase())),
-                };
+                // `3090` is a name where there are fewer adapters than that.
+                let index = wanted.parse::<usize>().ok().filter(|index| *index < adapters.len());
+                let named = || adapters.iter().position(|a| a.get_info().name.to_lowercase().contains(&wanted.to_lowercase()));
+                let index = index.or_else(named);
                 (index.ok_or_else(none)?, format!("asked for by `{wanted}`"))
             }
         };
@@ -77,10 +78,21 @@ impl Selection {
 
 /// Every adapter of these backends, in the order of their indices.
 pub fn list(backends: wgpu::Backends) -> Vec<wgpu::Adapter> {
+    pollster::block_on(instance(backends).enumerate_adapters(backends))
+}
+
+/// One instance for each set of backends: devices of one instance tell each other's buffers apart.
+fn instance(backends: wgpu::Backends) -> wgpu::Instance {
+    static INSTANCES: Mutex<Vec<(wgpu::Backends, wgpu::Instance)>> = Mutex::new(Vec::new());
+    let mut instances = INSTANCES.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some((_, instance)) = instances.iter().find(|(known, _)| *known == backends) {
+        return instance.clone();
+    }
     let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle_from_env();
     descriptor.backends = backends;
     let instance = wgpu::Instance::new(descriptor);
-    pollster::block_on(instance.enumerate_adapters(backends))
+    instances.push((backends, instance.clone()));
+    instance
 }
 
 /// Name, backend and driver in one line.

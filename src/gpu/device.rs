@@ -115,15 +115,19 @@ impl Gpu {
         if storage > allowed {
             return Err(Error::Limit { what: "storage buffers of a kernel", required: storage, allowed });
         }
-        let scope = device.push_error_scope(wgpu::ErrorFilter::Validation);
+        // A driver that fails to compile says so as an internal error.
+        let internal = device.push_error_scope(wgpu::ErrorFilter::Internal);
+        let validation = device.push_error_scope(wgpu::ErrorFilter::Validation);
         let descriptor =
             wgpu::ShaderModuleDescriptor { label: Some(&kernel.name), source: wgpu::ShaderSource::Wgsl(kernel.wgsl.as_str().into()) };
         let checks =
-            wgpu::ShaderRuntimeChecks { force_loop_bounding: false, int_div_checks: false, ..wgpu::ShaderRuntimeChecks::checked() };
-        // SAFETY: only two checks are off. Loop bounding: every loop in shaders/ counts up by a positive step to
-        // a bound that does not change inside it, so it ends; expressions of users contain no statement, so no
-        // loop. Integer division: every divisor is a constant or a field of `params` that the host sets to at
-        // least 1 (`ops`), and no dividend is signed. Bounds checks stay on.
+            wgpu::ShaderRuntimeChecks { force_loop_bounding: false, int_div_checks: kernel.custom, ..wgpu::ShaderRuntimeChecks::checked() };
+        // SAFETY: at most two checks are off. Loop bounding: every loop in shaders/ counts up by a positive step to
+        // a bound that does not change inside it and lies far enough below 2^32 for the last step not to wrap (no
+        // tensor has more than `Tensor::MOST_ELEMENTS`); an expression of a user's holds no statement, so no loop.
+        // Integer division: every divisor of ours is a constant or a field of `params` that the host sets to at
+        // least 1 (`ops`), and no dividend is signed; where a user's expression is linked the check stays on.
+        // Bounds checks stay on everywhere.
         #[allow(unsafe_code, reason = "wgpu offers these options only through an unsafe function")]
         let module = unsafe { device.create_shader_module_trusted(descriptor, checks) };
         let entries: Vec<_> = kernel.bindings.iter().zip(0..).map(|(binding, index)| layout_entry(binding.access, index)).collect();
@@ -142,7 +146,8 @@ impl Gpu {
             compilation_options: wgpu::PipelineCompilationOptions { zero_initialize_workgroup_memory: false, ..Default::default() },
             cache: None,
         });
-        match pollster::block_on(scope.pop()) {
+        let validation = pollster::block_on(validation.pop());
+        match validation.or(pollster::block_on(internal.pop())) {
             None => Ok(pipeline),
             Some(error) => Err(gpu_error(&format!("compiling {}", kernel.name), &error)),
         }

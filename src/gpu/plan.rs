@@ -72,8 +72,9 @@ impl Bound {
     /// window, in units of `lanes` (wrapping: only places inside the window are ever formed).
     pub(crate) fn window(gpu: &Gpu, tensor: &Tensor, first: u64, end: u64, lanes: Lanes) -> (Self, u32) {
         if first >= end {
-            // It may lie at the buffer's very end; a word that is never read is bound instead.
-            return (Self { buffer: tensor.buffer().clone(), offset: 0, size: 4 }, 0);
+            // It may lie at the buffer's very end; a vector that is never read is bound instead.
+            let size = (tensor.buffer().size() / 4 * 4).min(16);
+            return (Self { buffer: tensor.buffer().clone(), offset: 0, size }, 0);
         }
         let size = tensor.element().size();
         let alignment = u64::from(gpu.limits().min_storage_buffer_offset_alignment).max(16);
@@ -93,7 +94,8 @@ impl Bound {
     pub(crate) fn max_elements(gpu: &Gpu, tensor: &Tensor) -> u64 {
         let limits = gpu.limits();
         let slack = u64::from(limits.min_storage_buffer_offset_alignment).max(16);
-        (limits.max_storage_buffer_binding_size.saturating_sub(slack)) / tensor.element().size()
+        let fits = limits.max_storage_buffer_binding_size.saturating_sub(slack) / tensor.element().size();
+        fits.min(Tensor::MOST_ELEMENTS)
     }
 }
 

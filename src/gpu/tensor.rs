@@ -4,7 +4,8 @@ use super::device::{Gpu, gpu_error};
 use crate::element::Element;
 use crate::error::Error;
 
-/// Row-major elements somewhere in a `wgpu::Buffer`. Clones share the buffer.
+/// Row-major elements somewhere in a `wgpu::Buffer`. Clones share the buffer. A tensor is of use on the device that
+/// made its buffer, and on no other.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Tensor {
     buffer: wgpu::Buffer,
@@ -14,6 +15,9 @@ pub struct Tensor {
 }
 
 impl Tensor {
+    /// Most elements of an operand: kernels count in `u32`, with room for the last workgroup's rest.
+    pub const MOST_ELEMENTS: u64 = 1 << 31;
+
     /// A tensor in the caller's buffer, from element number `offset` on (any number, also inside a word).
     ///
     /// # Errors
@@ -54,9 +58,13 @@ impl Tensor {
     /// # Errors
     /// [`Error::Shape`] where the number of elements differs.
     pub fn reshape(&self, shape: &[usize]) -> Result<Self, Error> {
-        let len: usize = shape.iter().product();
-        if len != self.len() {
-            return Err(Error::Shape { operand: "reshape", expected: format!("{shape:?} = {len} elements"), actual: self.shape.clone() });
+        let len = shape.iter().try_fold(1_usize, |product, &n| product.checked_mul(n));
+        if len != Some(self.len()) {
+            return Err(Error::Shape {
+                operand: "reshape",
+                expected: format!("as many elements as {shape:?}"),
+                actual: self.shape.clone(),
+            });
         }
         self.view(0, shape)
     }
@@ -202,10 +210,15 @@ impl Gpu {
         if tensor.is_empty() {
             return Ok(Vec::new());
         }
+        let scope = self.device().push_error_scope(wgpu::ErrorFilter::Validation);
         let staging = self.buffer("read back", span, wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST)?;
         let mut encoder = self.device().create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
         encoder.copy_buffer_to_buffer(&tensor.buffer, first, &staging, 0, span);
         self.queue().submit([encoder.finish()]);
+        // A buffer of another device, say.
+        if let Some(error) = pollster::block_on(scope.pop()) {
+            return Err(gpu_error("reading back", &error));
+        }
         let (sender, receiver) = std::sync::mpsc::channel();
         staging.map_async(wgpu::MapMode::Read, .., move |result| drop(sender.send(result)));
         self.wait()?;

@@ -64,5 +64,6 @@ fn timestamped(gpu: &Gpu, plan: &Plan) -> Result<f64, Error> {
     gpu.wait()?;
     let mapped = staging.get_mapped_range(..).map_err(|error| gpu_error("reading timestamps", &error))?;
     let ticks: &[u64] = bytemuck::cast_slice(&mapped);
-    Ok(ticks[1].wrapping_sub(ticks[0]) as f64 * f64::from(gpu.queue().get_timestamp_period()) * 1e-9)
+    // Backwards or equal means that they do not work here.
+    Ok(ticks[1].saturating_sub(ticks[0]) as f64 * f64::from(gpu.queue().get_timestamp_period()) * 1e-9)
 }

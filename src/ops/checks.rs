@@ -8,25 +8,42 @@ use crate::shader::function::Function;
 /// Refuses parameters with which a function is not defined.
 pub(super) fn parameters(function: &Function) -> Result<(), Error> {
     let constants = function.constants();
-    let named: Vec<(String, f64)> = function.activation().map(crate::Activation::parameters).unwrap_or_default();
+    let named = match function {
+        Function::Activation(activation) => activation.parameters(),
+        Function::Gate(gate) => gate.parameters(),
+    };
+    // A derived constant is the first parameter's fault.
     let refuse = |k: usize, reason| {
-        let (parameter, value) = named.get(k).cloned().unwrap_or(("derived constant".into(), constants[k]));
+        let (parameter, value) = named.get(k).or(named.first()).cloned().unwrap_or_default();
         Error::Parameter { function: function.name().into(), parameter, value, reason }
     };
     if constants.len() > MAX_PARAMETERS {
         return Err(Error::Limit { what: "parameters", required: constants.len() as u64, allowed: MAX_PARAMETERS as u64 });
     }
-    // An infinite limit is a limit; an infinite 1 / beta is not.
-    if let Some(k) = constants.iter().position(|v| v.is_nan()) {
-        return Err(refuse(k, "is not a number"));
+    // An infinite limit is a limit; an infinite slope, or one that f32 cannot hold, is nothing.
+    let limit = |name: &str| name.starts_with("threshold") || ["value", "min_val", "max_val", "lambd", "limit"].contains(&name);
+    let representable = |v: f64| v.abs() <= f64::from(f32::MAX);
+    for (k, value) in constants.iter().enumerate() {
+        let may_be_infinite = named.get(k).is_some_and(|(name, _)| limit(name)) && value.is_infinite();
+        if value.is_nan() {
+            return Err(refuse(k, "is not a number"));
+        }
+        if !representable(*value) && !may_be_infinite {
+            let reason = match (k < named.len(), value.is_infinite()) {
+                (true, true) => "is infinite",
+                (true, false) => "is more than f32 can hold",
+                (false, _) => "makes a derived constant infinite in f32",
+            };
+            return Err(refuse(k, reason));
+        }
     }
-    if let Some(k) = (named.len()..constants.len()).find(|k| !constants[*k].is_finite()) {
-        return Err(refuse(
-            0,
-            if constants[k].is_infinite() { "makes a derived constant infinite" } else { "makes a derived constant NaN" },
-        ));
+    let of = |wanted: &str| named.iter().position(|(name, _)| name == wanted);
+    if let (Some(low), Some(high)) = (of("min_val"), of("max_val"))
+        && named[low].1 > named[high].1
+    {
+        return Err(refuse(low, "exceeds `max_val`"));
     }
-    match named.iter().position(|(name, value)| name == "lambd" && *value < 0.0) {
+    match named.iter().position(|(name, value)| (name == "lambd" || name == "limit") && *value < 0.0) {
         Some(k) => Err(refuse(k, "must not be negative")),
         None => Ok(()),
     }

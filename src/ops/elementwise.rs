@@ -62,6 +62,13 @@ impl Call<'_> {
         self.tensor("bias_x").or(self.tensor("bias_gate")).map_or(1, |bias| bias.tensor.len() as u64).max(1)
     }
 
+    /// Refuses tensors that are too long to be counted.
+    pub(super) fn countable(&self) -> Result<(), Error> {
+        let longest = self.operands.iter().map(|given| given.tensor.len() as u64).max().unwrap_or(0);
+        let allowed = Tensor::MOST_ELEMENTS;
+        if longest > allowed { Err(Error::Limit { what: "elements of a tensor", required: longest, allowed }) } else { Ok(()) }
+    }
+
     /// Marks inputs that an output overwrites or whose buffer it shares.
     fn resolve_sharing(&self, variant: &mut Variant) -> Result<(), Error> {
         let operands = variant.operands();
@@ -81,7 +88,9 @@ impl Call<'_> {
                 }
                 match checks::sharing((other.name, given.tensor), (output.name, out.tensor), same_index)? {
                     Sharing::Apart => {}
-                    Sharing::InPlace if other.written => return Err(Error::Alias { input: other.name, output: output.name }),
+                    Sharing::InPlace if other.written || bound_whole(other) => {
+                        return Err(Error::Alias { input: other.name, output: output.name });
+                    }
                     Sharing::InPlace => variant.in_place.push((other.name, output.name)),
                     Sharing::Beside => variant.shared.push(other.name),
                 }
@@ -150,9 +159,7 @@ impl Call<'_> {
     /// Checks sharing, splits, binds.
     pub(super) fn plan(&self, gpu: &Gpu, mut variant: Variant) -> Result<Plan, Error> {
         checks::parameters(&variant.function)?;
-        if let Some(given) = self.operands.iter().find(|given| given.tensor.len() as u64 > u64::from(u32::MAX)) {
-            return Err(Error::Limit { what: "elements of a tensor", required: given.tensor.len() as u64, allowed: u64::from(u32::MAX) });
-        }
+        self.countable()?;
         self.resolve_sharing(&mut variant)?;
         let mut builder = PlanBuilder::new(gpu);
         let aligned = self.aligned(&variant);

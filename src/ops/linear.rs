@@ -2,7 +2,7 @@
 
 use bytemuck::{Pod, Zeroable};
 
-use super::checks;
+use super::checks::{self, Sharing};
 use crate::activation::Activation;
 use crate::error::Error;
 use crate::gate::Gate;
@@ -113,14 +113,19 @@ impl Linear {
         checks::parameters(&self.function)?;
         let (operands, cols) = self.operands(&args)?;
         let (rows, depth) = args.a.rows_cols();
+        if args.a.shape().is_empty() {
+            return Err(Error::Shape { operand: "a", expected: "[.., in]".into(), actual: Vec::new() });
+        }
         let mut out_shape = args.a.shape().to_vec();
         if let Some(last) = out_shape.last_mut() {
             *last = cols;
         }
         args.out.expect_shape("out", &out_shape)?;
+        let mut shared = Vec::new();
         for operand in operands.iter().filter(|o| o.name != "out") {
-            if operand.tensor.buffer() == args.out.buffer() {
-                return Err(Error::Alias { input: operand.name, output: "out" });
+            match checks::sharing((operand.name, operand.tensor), ("out", args.out), false)? {
+                Sharing::Apart => {}
+                Sharing::Beside | Sharing::InPlace => shared.push(operand.name),
             }
         }
         let vectors = |tensor: &Tensor, width: usize| tensor.offset().is_multiple_of(4) && width.is_multiple_of(4);
@@ -141,6 +146,7 @@ impl Linear {
             depth_lanes: lanes(depth_vectors),
             out_lanes: lanes(whole_cols && vectors(args.out, cols)),
             learned: args.parameters.is_some(),
+            shared,
         };
         let mut builder = PlanBuilder::new(&self.gpu);
         for row in (0..rows as u64).step_by(row_step) {

@@ -62,6 +62,10 @@ struct Sums<'a> {
 /// parameters, or one for each bias.
 pub(super) fn plan(gpu: &Gpu, call: &Call<'_>, variant: &elementwise::Variant, terms: Terms, outputs: &[&Tensor]) -> Result<Plan, Error> {
     super::checks::parameters(&variant.function)?;
+    call.countable()?;
+    if outputs.iter().all(|output| output.is_empty()) {
+        return PlanBuilder::new(gpu).finish();
+    }
     let kernel = reduce::Variant {
         function: variant.function.clone(),
         element: variant.element,

@@ -11,5 +11,5 @@ pub fn copy() -> Kernel {
         Binding::storage("dst_data", Access::ReadWrite, vectors),
     ];
     let files = [include_str!("../../shaders/elementwise/map.wgsl"), include_str!("../../shaders/bench/copy.wgsl")];
-    Kernel::link("bench/copy".into(), bindings, &files, "")
+    Kernel::link("bench/copy".into(), false, bindings, &files, "")
 }

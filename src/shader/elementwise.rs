@@ -112,10 +112,10 @@ impl Variant {
             rendered += &operand::store_pair(self.element, self.layout, self.lanes, 3);
         }
         let map = include_str!("../../shaders/elementwise/map.wgsl");
-        let mut files = vec![map, self.operation(), self.lanes_file()];
+        let mut files = vec![map, CHANNEL, self.operation(), self.lanes_file()];
         files.extend(function_files(&self.function, self.backward));
         files.extend(storage);
-        Kernel::link(self.name(), bindings, &files, &rendered)
+        Kernel::link(self.name(), self.function.is_custom(), bindings, &files, &rendered)
     }
 
     /// Bindings, rendered text and storage files of `operands`, with bias, learned parameters and function.
@@ -169,6 +169,8 @@ impl Variant {
         }
     }
 }
+
+pub(super) const CHANNEL: &str = include_str!("../../shaders/elementwise/channel.wgsl");
 
 /// `learned(k, e)`: learnable parameter k for element e, from a table [k][channel] or, where it is shared, [k].
 pub(super) const LEARNED: &str = "fn learned(k: u32, e: u32) -> f32 {\n    \

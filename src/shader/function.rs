@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use super::expression::expression_function;
 use crate::activation::Activation;
 use crate::gate::Gate;
 
@@ -39,6 +40,11 @@ impl Function {
         }
     }
 
+    /// Whether it is a user's own text.
+    pub fn is_custom(&self) -> bool {
+        matches!(self.activation(), Some(Activation::Custom(_)))
+    }
+
     /// How many parameters can be learned.
     pub fn learnable_len(&self) -> usize {
         self.activation().map_or(0, Activation::learnable_len)
@@ -48,32 +54,31 @@ impl Function {
     /// parameters come from `learned(k, e)` instead of the constants.
     pub(super) fn value(&self, learned: bool) -> String {
         let body = match self.activation() {
-            Some(Activation::Custom(custom)) => format!("m * ({})", custom.value()),
+            Some(Activation::Custom(custom)) => return self.custom("value", custom.value()),
             Some(activation) => format!("{}_value(x, m{})", spec_name(activation), self.arguments(learned)),
             None => format!("{}_value(x, m{})", self.name(), self.arguments(learned)),
         };
-        self.total("value", &body)
+        total("value", &body)
     }
 
     /// `fn grad(x, m, e)`: m * f'(x).
     pub(super) fn grad(&self, learned: bool) -> String {
         let body = match self.activation() {
-            Some(Activation::Custom(custom)) => format!("m * ({})", custom.derivative()),
+            Some(Activation::Custom(custom)) => return self.custom("grad", custom.derivative()),
             Some(activation) => format!("{}_grad(x, m{})", spec_name(activation), self.arguments(learned)),
             None => return String::new(),
         };
-        self.total("grad", &body)
+        total("grad", &body)
     }
 
     /// `fn gated_grad(g, u, dy, e)`: gradients for gate and for up.
     pub(super) fn gated_grad(&self, learned: bool) -> String {
         let body = match self.activation() {
             Some(_) => "vec2<f32>(grad(g, dy * u, e), value(g, dy, e))".into(),
-            None => format!("total2(g, u, {}_grad(g, u, dy{}))", self.name(), self.arguments(learned)),
+            None => format!("{}_grad(g, u, dy{})", self.name(), self.arguments(learned)),
         };
-        let total2 = "fn total2(g: f32, u: f32, d: vec2<f32>) -> vec2<f32> {\n    \
-                      return vec2<f32>(select(select(d.x, u, is_nan(u)), g, is_nan(g)), select(select(d.y, u, is_nan(u)), g, is_nan(g)));\n}\n";
-        format!("fn gated_grad(g: f32, u: f32, dy: f32, e: u32) -> vec2<f32> {{\n    return {body};\n}}\n{total2}")
+        let nan = "select(select(vec2<f32>(u), vec2<f32>(g), is_nan(g)), d, !is_nan(g) && !is_nan(u))";
+        format!("fn gated_grad(g: f32, u: f32, dy: f32, e: u32) -> vec2<f32> {{\n    let d = {body};\n    return {nan};\n}}\n")
     }
 
     /// `fn learned_grad(x, m, e)`: m times the derivative for each learnable parameter.
@@ -90,18 +95,13 @@ impl Function {
         )
     }
 
-    /// NaN in, NaN out, whatever the formula's comparisons do with it.
-    fn total(&self, name: &str, body: &str) -> String {
-        let mut lets = String::new();
-        if let Some(Activation::Custom(custom)) = self.activation() {
-            for (k, (parameter, _)) in custom.parameters().iter().enumerate() {
-                let _ = writeln!(lets, "    let {parameter} = {}.x;", constant(k));
-            }
-        }
-        format!(
-            "fn {name}(x: f32, m: f32, e: u32) -> f32 {{\n{lets}    let r = {body};\n    \
-             return select(select(r, m, is_nan(m)), x, is_nan(x));\n}}\n"
-        )
+    /// A user's expression in a function of its own, and the one that calls it.
+    fn custom(&self, name: &str, text: &str) -> String {
+        let names = self.activation().map(Activation::parameters).unwrap_or_default();
+        let names: Vec<&str> = names.iter().map(|(name, _)| name.as_str()).collect();
+        let values: String = (0..names.len()).map(|k| format!(", {}.x", constant(k))).collect();
+        let inner = format!("custom_{name}");
+        expression_function(&inner, text, &names) + &total(name, &format!("m * {inner}(x{values})"))
     }
 
     fn arguments(&self, learned: bool) -> String {
@@ -112,6 +112,14 @@ impl Function {
         }
         text
     }
+}
+
+/// NaN in, NaN out, whatever the formula's comparisons do with it.
+fn total(name: &str, body: &str) -> String {
+    format!(
+        "fn {name}(x: f32, m: f32, e: u32) -> f32 {{\n    let r = {body};\n    \
+         return select(select(r, m, is_nan(m)), x, is_nan(x));\n}}\n"
+    )
 }
 
 /// Constant number k of `params`, as (high, low).

@@ -65,6 +65,8 @@ pub struct Variant {
     pub out_lanes: Lanes,
     /// Whether learnable parameters come from a tensor.
     pub learned: bool,
+    /// Inputs that lie elsewhere in the buffer that is written.
+    pub shared: Vec<&'static str>,
 }
 
 impl Variant {
@@ -108,7 +110,7 @@ impl Variant {
 
     /// Links the kernel.
     pub fn kernel(&self) -> Kernel {
-        let operand::Rendered { bindings, accessors: mut rendered, storage } = operand::render(&self.operands(), &[]);
+        let operand::Rendered { bindings, accessors: mut rendered, storage } = operand::render(&self.operands(), &self.shared);
         let weights: &[&str] = if self.gated() { &["b", "b_up"] } else { &["b"] };
         for name in ["a"].iter().chain(weights) {
             rendered += &operand::row_vectors(name, self.depth_lanes);
@@ -135,6 +137,6 @@ impl Variant {
         let mut files = vec![params, looping, operands, include_str!("../../shaders/matmul/micro.wgsl"), cols];
         files.extend(function_files(&self.function, false));
         files.extend(storage);
-        Kernel::link(self.name(), bindings, &files, &rendered)
+        Kernel::link(self.name(), self.function.is_custom(), bindings, &files, &rendered)
     }
 }

@@ -29,16 +29,18 @@ const GATES_GRAD: &str = concat!(include_str!("../../shaders/gates.wgsl"), inclu
 /// A linked kernel: what a pipeline is made of.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Kernel {
-    /// Visible name, also its key in the pipeline cache together with the text.
+    /// Visible name; the text is its key in the pipeline cache.
     pub name: String,
     /// Complete module with the entry point `main`.
     pub wgsl: String,
     /// Bindings of group 0 in order; the first is the uniform `params`.
     pub bindings: Vec<Binding>,
+    /// Whether it holds an expression of a user's, whose divisors nobody knows.
+    pub custom: bool,
 }
 
 impl Kernel {
-    fn link(name: String, bindings: Vec<Binding>, files: &[&str], rendered: &str) -> Self {
+    fn link(name: String, custom: bool, bindings: Vec<Binding>, files: &[&str], rendered: &str) -> Self {
         let mut wgsl = String::new();
         for (index, binding) in bindings.iter().enumerate() {
             wgsl.push_str(&binding.declare(index));
@@ -47,7 +49,7 @@ impl Kernel {
         for file in files {
             wgsl.push_str(file);
         }
-        Self { name, wgsl, bindings }
+        Self { name, wgsl, bindings, custom }
     }
 }
 

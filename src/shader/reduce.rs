@@ -73,10 +73,10 @@ impl Variant {
         let (mut bindings, mut rendered, storage) = self.inputs().render(self.operands());
         bindings.push(Binding::storage("partials_data", Access::ReadWrite, "array<f32>"));
         rendered += &self.add_terms();
-        let mut files = vec![include_str!("../../shaders/reduce/parameter_partials.wgsl")];
+        let mut files = vec![include_str!("../../shaders/reduce/parameter_partials.wgsl"), elementwise::CHANNEL];
         files.extend(elementwise::function_files(&self.function, true));
         files.extend(storage);
-        Kernel::link(self.name(), bindings, &files, &rendered)
+        Kernel::link(self.name(), self.function.is_custom(), bindings, &files, &rendered)
     }
 
     fn add_terms(&self) -> String {
@@ -103,5 +103,5 @@ pub fn sums() -> Kernel {
         Binding::storage("partials_data", Access::Read, "array<f32>"),
         Binding::storage("sums_data", Access::ReadWrite, "array<f32>"),
     ];
-    Kernel::link("reduce/sums".into(), bindings, &[include_str!("../../shaders/reduce/parameter_sums.wgsl")], "")
+    Kernel::link("reduce/sums".into(), false, bindings, &[include_str!("../../shaders/reduce/parameter_sums.wgsl")], "")
 }

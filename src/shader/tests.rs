@@ -83,6 +83,7 @@ fn products() -> Vec<Kernel> {
                         depth_lanes: lanes,
                         out_lanes: lanes,
                         learned,
+                        shared: Vec::new(),
                     };
                     kernels.push(variant.kernel());
                 }
@@ -231,5 +232,40 @@ fn every_kernel_translates_to_every_language() {
         glsl::Writer::new(&mut text, &module, &info, &options, &pipeline, policies)
             .and_then(|mut writer| writer.write().map(drop))
             .unwrap_or_else(|e| panic!("{name}: glsl: {e}"));
+    }
+}
+
+#[test]
+fn sizes_in_rust_are_those_of_the_shaders() {
+    let constant = |module: &naga::Module, name: &str| {
+        let (_, constant) = module.constants.iter().find(|(_, c)| c.name.as_deref() == Some(name)).unwrap();
+        match module.global_expressions[constant.init] {
+            naga::Expression::Literal(naga::Literal::U32(value)) => u64::from(value),
+            ref other => panic!("{name} is {other:?}"),
+        }
+    };
+    let (map, _) = parse(&super::ceilings::copy());
+    assert_eq!(constant(&map, "WORKGROUP"), super::elementwise::WORKGROUP);
+    assert_eq!(constant(&map, "STEPS"), super::elementwise::STEPS);
+    for kernel in products() {
+        let (module, _) = parse(&kernel);
+        // Each of 8 x 8 invocations computes 4 x 4 outputs.
+        assert_eq!(module.entry_points[0].workgroup_size, [8, 8, 1]);
+        assert_eq!(Loop::TILE, 8 * 4);
+    }
+}
+
+/// A user's expression may call WGSL's functions; ours must not stand in their place.
+#[test]
+fn no_function_of_ours_hides_one_of_wgsl() {
+    for kernel in all() {
+        let (module, _) = parse(&kernel);
+        for (_, function) in module.functions.iter() {
+            let name = function.name.as_deref().unwrap();
+            for call in [format!("{name}(x)"), format!("{name}(x, x)"), format!("{name}(x, x, x)")] {
+                let reason = super::check_expression(&call, [].into_iter()).unwrap_err();
+                assert!(reason.contains("no definition in scope") || reason.contains("recursive"), "{name}: {reason}");
+            }
+        }
     }
 }

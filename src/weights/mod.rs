@@ -22,6 +22,7 @@ mod schemes;
 mod tensors;
 #[cfg(test)]
 mod testing;
+mod whole_file;
 
 pub use blocks::Block;
 pub use error::{Result, ShapeMismatch, WeightsError};
@@ -31,3 +32,4 @@ pub use host::{HostData, HostTensor};
 pub use model::load_feed_forward;
 pub use safetensors::{read_safetensors, write_safetensors};
 pub use tensors::{Encoding, Tensors};
+pub use whole_file::WholeFile;

@@ -2,7 +2,7 @@
 //! parses and checks the header; the tensors themselves are not read before they are asked for.
 
 use std::fs::File;
-use std::io::{self, BufWriter, Read as _, Write as _};
+use std::io::Read as _;
 use std::path::Path;
 use std::sync::Mutex;
 
@@ -11,6 +11,7 @@ use ::safetensors::tensor::{Dtype, Metadata, TensorInfo};
 use super::error::{Result, WeightsError};
 use super::host::HostTensor;
 use super::tensors::{Encoding, Entry, Store, Tensors, open};
+use super::whole_file::WholeFile;
 use crate::element::Element;
 
 /// Bytes of the header's length.
@@ -91,7 +92,10 @@ pub fn write_safetensors<S: AsRef<str>>(path: impl AsRef<Path>, tensors: &[(S, H
     // The widest kind first, as the format's own library has it: every tensor is then aligned in a mapped file.
     sorted.sort_by(|(a, s), (b, t)| dtype(t.element()).cmp(&dtype(s.element())).then(a.cmp(b)));
     let header = header(path, &sorted)?;
-    write_atomically(path, &header, &sorted).map_err(|error| WeightsError::Io { file: path.to_owned(), doing: "write", error })
+    let length = (header.len() as u64).to_le_bytes();
+    let data = sorted.iter().map(|(_, tensor)| tensor.data.bytes.as_slice());
+    let written = WholeFile::check(path).and_then(|file| file.write([&length[..], &header].into_iter().chain(data)));
+    written.map_err(|error| WeightsError::Io { file: path.to_owned(), doing: "write", error })
 }
 
 fn dtype(element: Element) -> Dtype {
@@ -128,25 +132,6 @@ fn header(path: &Path, sorted: &[(&str, &HostTensor)]) -> Result<Vec<u8>> {
         return Err(WeightsError::Count { file: path.to_owned(), what: "bytes of header".into(), claimed: length, room: LONGEST_HEADER });
     }
     Ok(text)
-}
-
-fn write_atomically(path: &Path, header: &[u8], tensors: &[(&str, &HostTensor)]) -> io::Result<()> {
-    let directory = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut builder = tempfile::Builder::new();
-    // A temporary file is private by default, a file of weights is as readable as any other.
-    #[cfg(unix)]
-    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-    let temporary = builder.prefix(".ffwd-").tempfile_in(directory)?;
-    let mut out = BufWriter::new(temporary.as_file());
-    out.write_all(&(header.len() as u64).to_le_bytes())?;
-    out.write_all(header)?;
-    for (_, tensor) in tensors {
-        out.write_all(&tensor.data.bytes)?;
-    }
-    out.flush()?;
-    drop(out);
-    temporary.as_file().sync_all()?;
-    temporary.persist(path).map(drop).map_err(|e| e.error)
 }
 
 #[cfg(test)]
