@@ -28,6 +28,7 @@ const STEPS = 4u;
 @compute @workgroup_size(WORKGROUP)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
         @builtin(local_invocation_index) local: u32) {
+    params = uniforms;
     let start = (group.y * groups.x + group.x) * (WORKGROUP * STEPS) + local;
     for (var step = 0u; step < STEPS; step++) {
         let i = start + step * WORKGROUP;

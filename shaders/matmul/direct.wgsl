@@ -3,6 +3,7 @@
 
 @compute @workgroup_size(8, 8)
 fn main(@builtin(global_invocation_id) id: vec3<u32>) {
+    params = uniforms;
     let col = id.x * 4u;
     let row = id.y * 4u;
     // Rows and columns past the end repeat the last one; they are not stored.

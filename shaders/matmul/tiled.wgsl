@@ -10,6 +10,7 @@ var<workgroup> b_tile: array<B, 128>;
 @compute @workgroup_size(8, 8)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) id: vec3<u32>,
         @builtin(local_invocation_index) local: u32) {
+    params = uniforms;
     let row = group.y * SIDE;
     let col = group.x * SIDE;
     let depth4 = (params.depth + 3u) / 4u;

@@ -33,7 +33,7 @@ pub struct Kernel {
     pub name: String,
     /// Complete module with the entry point `main`.
     pub wgsl: String,
-    /// Bindings of group 0 in order; the first is the uniform `params`.
+    /// Bindings of group 0 in order; the first is the uniform block.
     pub bindings: Vec<Binding>,
     /// Whether it holds an expression of a user's, whose divisors nobody knows.
     pub custom: bool,

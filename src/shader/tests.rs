@@ -138,8 +138,8 @@ fn block(kernel: &Kernel) -> (Vec<(String, u32)>, u32) {
     let (module, _) = parse(kernel);
     let mut layouter = Layouter::default();
     layouter.update(module.to_ctx()).unwrap();
-    let (_, params) = module.global_variables.iter().find(|(_, v)| v.name.as_deref() == Some("params")).unwrap();
-    let naga::TypeInner::Struct { members, .. } = &module.types[params.ty].inner else { panic!("params is no struct") };
+    let (_, params) = module.global_variables.iter().find(|(_, v)| v.name.as_deref() == Some("uniforms")).unwrap();
+    let naga::TypeInner::Struct { members, .. } = &module.types[params.ty].inner else { panic!("uniforms is no struct") };
     let fields = members.iter().map(|m| (m.name.clone().unwrap(), m.offset)).collect();
     (fields, layouter[params.ty].size)
 }
