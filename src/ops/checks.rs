@@ -1,8 +1,8 @@
 //! Checks that the operations share.
 
+use crate::custom::MAX_PARAMETERS;
 use crate::error::Error;
 use crate::gpu::Tensor;
-use crate::shader::MAX_PARAMETERS;
 use crate::shader::function::Function;
 
 /// Refuses parameters with which a function is not defined.

@@ -2,8 +2,8 @@
 
 use std::fmt::Write as _;
 
-use super::expression::expression_function;
 use crate::activation::Activation;
+use crate::custom::{MAX_PARAMETERS, expression_function};
 use crate::gate::Gate;
 
 /// What a kernel applies to each element.
@@ -134,7 +134,7 @@ fn spec_name(activation: &Activation) -> &'static str {
 /// Constants as the uniform block holds them: each f64 as two f32.
 pub fn pack_constants(values: &[f64]) -> [[f32; 4]; 5] {
     let mut packed = [[0.0; 4]; 5];
-    for (k, value) in values.iter().enumerate().take(super::MAX_PARAMETERS) {
+    for (k, value) in values.iter().enumerate().take(MAX_PARAMETERS) {
         let high = *value as f32;
         let low = if high.is_finite() { (*value - f64::from(high)) as f32 } else { 0.0 };
         packed[k / 2][k % 2 * 2] = high;

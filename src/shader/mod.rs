@@ -6,7 +6,6 @@
 
 pub mod ceilings;
 pub mod elementwise;
-mod expression;
 pub mod function;
 pub mod matmul;
 pub mod operand;
@@ -14,11 +13,7 @@ pub mod reduce;
 #[cfg(test)]
 mod tests;
 
-pub use expression::check_expression;
 pub use operand::{Access, Binding};
-
-/// Most parameters (with derived constants) that a kernel receives.
-pub const MAX_PARAMETERS: usize = 10;
 
 const NUMERICS: &str = include_str!("../../shaders/numerics.wgsl");
 const ACTIVATIONS: &str = include_str!("../../shaders/activations.wgsl");

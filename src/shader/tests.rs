@@ -263,7 +263,7 @@ fn no_function_of_ours_hides_one_of_wgsl() {
         for (_, function) in module.functions.iter() {
             let name = function.name.as_deref().unwrap();
             for call in [format!("{name}(x)"), format!("{name}(x, x)"), format!("{name}(x, x, x)")] {
-                let reason = super::check_expression(&call, [].into_iter()).unwrap_err();
+                let reason = crate::custom::check_expression(&call, [].into_iter()).unwrap_err();
                 assert!(reason.contains("no definition in scope") || reason.contains("recursive"), "{name}: {reason}");
             }
         }

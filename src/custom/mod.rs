@@ -1,6 +1,14 @@
 //! A user's own activation: a WGSL expression and its derivative.
 
+mod expression;
+
 use thiserror::Error;
+
+pub use expression::check_expression;
+pub(crate) use expression::expression_function;
+
+/// Most parameters (with derived constants) that an activation can have: as many as fit the kernels' uniform block.
+pub const MAX_PARAMETERS: usize = 10;
 
 /// A custom activation; make one with [`Custom::new`] and wrap it with [`Custom::into_activation`].
 #[derive(Debug, Clone, PartialEq)]
@@ -39,13 +47,12 @@ impl Custom {
     pub fn new(name: &str, value: &str, derivative: &str, parameters: &[(&str, f64)]) -> Result<Self, CustomError> {
         let fail = |part, reason: String| CustomError { name: name.to_owned(), part, reason };
         let parameters: Vec<(String, f64)> = parameters.iter().map(|(n, v)| ((*n).to_owned(), *v)).collect();
-        if parameters.len() > crate::shader::MAX_PARAMETERS {
-            return Err(fail("parameters", format!("{} given, {} allowed", parameters.len(), crate::shader::MAX_PARAMETERS)));
+        if parameters.len() > MAX_PARAMETERS {
+            return Err(fail("parameters", format!("{} given, {} allowed", parameters.len(), MAX_PARAMETERS)));
         }
         let custom = Self { name: name.to_owned(), value: value.to_owned(), derivative: derivative.to_owned(), parameters };
         for (part, text) in [("value", value), ("derivative", derivative)] {
-            crate::shader::check_expression(text, custom.parameters.iter().map(|(n, _)| n.as_str()))
-                .map_err(|reason| fail(part, reason))?;
+            check_expression(text, custom.parameters.iter().map(|(n, _)| n.as_str())).map_err(|reason| fail(part, reason))?;
         }
         Ok(custom)
     }

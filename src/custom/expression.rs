@@ -32,7 +32,7 @@ pub fn check_expression<'a>(text: &str, parameters: impl Iterator<Item = &'a str
 }
 
 /// The function that is checked is the one that is linked: nothing but x and the parameters is in its scope.
-pub(super) fn expression_function(name: &str, text: &str, parameters: &[&str]) -> String {
+pub(crate) fn expression_function(name: &str, text: &str, parameters: &[&str]) -> String {
     let parameters: String = parameters.iter().map(|name| format!(", {name}: f32")).collect();
     format!("fn {name}(x: f32{parameters}) -> f32 {{\n    return {text};\n}}\n")
 }
