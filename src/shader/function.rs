@@ -74,11 +74,16 @@ impl Function {
     /// `fn gated_grad(g, u, dy, e)`: gradients for gate and for up.
     pub(super) fn gated_grad(&self, learned: bool) -> String {
         let body = match self.activation() {
-            Some(_) => "vec2<f32>(grad(g, dy * u, e), value(g, dy, e))".into(),
-            None => format!("{}_grad(g, u, dy{})", self.name(), self.arguments(learned)),
+            // Each is total already; the gradient for up does not depend on up.
+            Some(_) => "    return vec2<f32>(grad(g, dy * u, e), value(g, dy, e));\n".into(),
+            None => format!(
+                "    let d = {}_grad(g, u, dy{});\n    \
+                 return select(select(d, vec2<f32>(u), is_nan(u)), vec2<f32>(g), is_nan(g));\n",
+                self.name(),
+                self.arguments(learned)
+            ),
         };
-        let nan = "select(select(vec2<f32>(u), vec2<f32>(g), is_nan(g)), d, !is_nan(g) && !is_nan(u))";
-        format!("fn gated_grad(g: f32, u: f32, dy: f32, e: u32) -> vec2<f32> {{\n    let d = {body};\n    return {nan};\n}}\n")
+        format!("fn gated_grad(g: f32, u: f32, dy: f32, e: u32) -> vec2<f32> {{\n{body}}}\n")
     }
 
     /// `fn learned_grad(x, m, e)`: m times the derivative for each learnable parameter.
