@@ -110,3 +110,27 @@ fn a_bias_is_never_overwritten() {
     let error = Activate::new(gpu, Activation::Relu).forward(Forward { x: &x, y: &y, bias: Some(&bias), parameters: None }).unwrap_err();
     assert!(matches!(error, ffwd::Error::Alias { .. }), "{error}");
 }
+
+/// Ties go to the even neighbour, overflow to infinity, subnormals are kept: bit for bit what the CPU's conversion says.
+#[test]
+fn stores_round_to_nearest_even() {
+    let gpu = &devices()[0].gpu;
+    let mut x: Vec<f32> = ffwd::accuracy::sweep().into_iter().filter(|x| *x != 0.0 && !x.is_subnormal()).collect();
+    // Halfway between neighbours of either kind, and one f32 to each side.
+    for bits in (0x3300_0000_u32..0x4780_0000).step_by(0x0123_1000) {
+        for tie in [bits & 0xffff_e000 | 0x1000, bits & 0xffff_0000 | 0x8000] {
+            x.extend([tie - 1, tie, tie + 1, tie | 1 << 31].map(f32::from_bits));
+        }
+    }
+    let a = gpu.tensor(&x, &[x.len(), 1], Element::F32).unwrap();
+    let one = gpu.tensor(&[1.0], &[1, 1], Element::F32).unwrap();
+    for element in [Element::F16, Element::Bf16] {
+        let out = gpu.zeros(&[x.len(), 1], element).unwrap();
+        let weights = Weights::One { weight: &one, bias: None };
+        let product = Linear::new(gpu, Activation::Identity);
+        product.plan(LinearArgs { a: &a, weights, out: &out, parameters: None }).unwrap().submit(gpu);
+        let (actual, expected) = (gpu.read_back(&out).unwrap(), element.decode(&element.encode(&x)));
+        let wrong = (0..x.len()).find(|&i| actual[i] != expected[i] && !(actual[i].is_nan() && expected[i].is_nan()));
+        assert_eq!(wrong.map(|i| (x[i], actual[i], expected[i])), None, "{element}");
+    }
+}
