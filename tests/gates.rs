@@ -2,7 +2,7 @@
 
 mod support;
 
-use ffwd::accuracy::Sample;
+use ffwd::accuracy::{self, Sample};
 use ffwd::ops::{Gated, GatedBackward, GatedForward};
 use ffwd::{Element, Gate, Gpu, Layout};
 use support::gate::{Halves, all, allowed, gradient, value};
@@ -32,14 +32,16 @@ fn check(gpu: &Gpu, gate: &Gate, element: Element, rows: usize, d: usize, layout
     let halves = Halves { element, rows, d, gate: gates, up };
     let dy = numbers(element, len, 3);
     let separate = run(gpu, gate, &halves, &dy, Layout::Separate)?;
-    let truths = |e: usize| {
-        let ((dgate, dup), dy) = (gradient(gate, halves.gate[e], halves.up[e]), f64::from(dy[e]));
-        [value(gate, halves.gate[e], halves.up[e]), dgate * dy, dup * dy]
+    let truths = |e: usize, g: f32| {
+        let ((dgate, dup), dy) = (gradient(gate, g, halves.up[e]), f64::from(dy[e]));
+        [value(gate, g, halves.up[e]), dgate * dy, dup * dy]
     };
     for (k, name) in ["y", "dgate", "dup"].into_iter().enumerate() {
-        let samples: Vec<_> = (0..len).map(|e| Sample { actual: separate[k][e], truth: truths(e)[k], forgiven: 0.0 }).collect();
+        let allowed = allowed(gate, element, name == "dgate");
+        let sample = |e: usize, g| Sample { actual: separate[k][e], truth: truths(e, g)[k], forgiven: 0.0 };
+        let samples: Vec<_> = (0..len).map(|e| accuracy::judged(element, allowed, halves.gate[e], |g| sample(e, g))).collect();
         let input = |e| (halves.gate[e], halves.up[e], dy[e]);
-        judge(element, allowed(gate, element, name == "dgate"), &samples, input).map_err(|fault| format!("{name}: {fault}"))?;
+        judge(element, allowed, &samples, input).map_err(|fault| format!("{name}: {fault}"))?;
     }
     for layout in layouts {
         let joint = run(gpu, gate, &halves, &dy, *layout).map_err(|fault| format!("{}: {fault}", layout.name()))?;
