@@ -212,9 +212,8 @@ fn rational_value(x: f32, m: f32, a0: vec2<f32>, a1: vec2<f32>, a2: vec2<f32>, a
     let r = rational_parts(x, a0, a1, a2, a3, a4, a5, b1, b2, b3, b4);
     let ratio = (r.p.x + r.p.y) / (r.q.x + r.q.y);
     // Where the high coefficients are 0, the scaled parts of a huge x underflow, and plain ones do not overflow.
-    let c = finite(x);
-    let p = a0.x + c * (a1.x + c * (a2.x + c * (a3.x + c * (a4.x + c * a5.x))));
-    let plain = p / (1.0 + abs(c * (b1.x + c * (b2.x + c * (b3.x + c * b4.x)))));
+    let sums = rational_plain(finite(x), a0, a1, a2, a3, a4, a5, b1, b2, b3, b4);
+    let plain = sums.x / (1.0 + sums.y);
     let lost = r.exponent > 31 && (r.p.x == 0.0 || r.q.x == 0.0);
     let value = select(scaled(m * ratio, r.exponent), m * plain, lost);
     // At an infinity the leading terms are all there is.
@@ -266,6 +265,13 @@ struct Rational {
 /// value * 2^exponent for an exponent up to 126
 fn scaled(value: f32, exponent: i32) -> f32 {
     return value * exp2i(exponent);
+}
+
+/// The numerator and |inner sum of the denominator| by f32 alone
+fn rational_plain(x: f32, a0: vec2<f32>, a1: vec2<f32>, a2: vec2<f32>, a3: vec2<f32>, a4: vec2<f32>, a5: vec2<f32>,
+                  b1: vec2<f32>, b2: vec2<f32>, b3: vec2<f32>, b4: vec2<f32>) -> vec2<f32> {
+    return vec2<f32>(a0.x + x * (a1.x + x * (a2.x + x * (a3.x + x * (a4.x + x * a5.x)))),
+                     abs(x * (b1.x + x * (b2.x + x * (b3.x + x * b4.x)))));
 }
 
 /// Horner's scheme in high + low on x / 2^k, so that no power of x overflows and no root loses digits

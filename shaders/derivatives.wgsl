@@ -242,11 +242,11 @@ fn rational_grad(x: f32, m: f32, a0: vec2<f32>, a1: vec2<f32>, a2: vec2<f32>, a3
     let inverse = 1.0 / r.q.x;
     let scaled_grad = (n.x + n.y) * inverse * inverse;
     // Where the high coefficients are 0, the scaled parts of a huge x underflow: as in rational_value.
-    let u = abs(c * (b1.x + c * (b2.x + c * (b3.x + c * b4.x))));
-    let p = a0.x + c * (a1.x + c * (a2.x + c * (a3.x + c * (a4.x + c * a5.x))));
+    let sums = rational_plain(c, a0, a1, a2, a3, a4, a5, b1, b2, b3, b4);
+    let q = 1.0 + sums.y;
     let plain_dp = a1.x + c * (2.0 * a2.x + c * (3.0 * a3.x + c * (4.0 * a4.x + c * (5.0 * a5.x))));
     let plain_du = sign(r.u.x) * (b1.x + c * (2.0 * b2.x + c * (3.0 * b3.x + c * (4.0 * b4.x))));
-    let plain = (plain_dp - p / (1.0 + u) * plain_du) / (1.0 + u);
+    let plain = (plain_dp - sums.x / q * plain_du) / q;
     return m * select(scaled_grad, plain, r.exponent > 31 && (n.x == 0.0 || r.q.x == 0.0));
 }
 

@@ -43,7 +43,11 @@ impl Sample {
     pub fn within(&self, element: Element, allowed: f64) -> bool {
         let error = self.error_ulp(element);
         let flushed = self.truth.abs() < min_normal(Element::F32) && f64::from(self.actual.abs()) <= min_normal(Element::F32);
-        error <= allowed || flushed || (f64::from(self.actual) - self.truth).abs() <= self.forgiven
+        error <= allowed || flushed || self.is_forgiven()
+    }
+
+    fn is_forgiven(&self) -> bool {
+        (f64::from(self.actual) - self.truth).abs() <= self.forgiven
     }
 }
 
@@ -76,7 +80,7 @@ pub fn worst(samples: &[Sample], element: Element, allowed: f64) -> Worst {
     for (index, sample) in samples.iter().enumerate() {
         let error = sample.error_ulp(element);
         let breach = !sample.within(element, allowed);
-        let forgiven = error > allowed && (f64::from(sample.actual) - sample.truth).abs() <= sample.forgiven;
+        let forgiven = error > allowed && sample.is_forgiven();
         let normal = sample.truth.abs() >= min_normal(Element::F32) || !sample.truth.is_finite();
         // The first breach takes the place of any error that was allowed.
         let first_breach = breach && worst.breaches == 0;

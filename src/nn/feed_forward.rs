@@ -158,30 +158,28 @@ impl FeedForward {
     /// Operands whose shapes, kinds, buffers or overlaps do not fit; parameters for which the function is undefined.
     pub fn plan(&self, args: FeedForwardArgs<'_>) -> Result<Plan, Error> {
         let FeedForwardArgs { x, hidden, y } = args;
-        let one = |weight, bias: &'_ Option<Tensor>, a, out| {
-            // A closure cannot name the lifetime of `bias`, so the call is made inside it.
-            let weights = Weights::One { weight, bias: bias.as_ref() };
-            self.linear(Linear::new(&self.gpu, Activation::Identity))?.plan(LinearArgs { a, weights, out, parameters: None })
-        };
-        match &self.layer {
+        let (first, weights, w_out, b_out) = match &self.layer {
             Layer::Dense { activation, w1, b1, w2, b2 } => {
                 let weights = Weights::One { weight: w1, bias: b1.as_ref() };
-                let first = self.linear(Linear::new(&self.gpu, activation.clone()))?;
-                let first = first.plan(LinearArgs { a: x, weights, out: hidden, parameters: None })?;
-                Ok(first.then(one(w2, b2, hidden, y)?))
+                (Linear::new(&self.gpu, activation.clone()), weights, w2, b2)
             }
             Layer::Gated { gate, w_gate, w_up, biases, w_down, b_down } => {
                 let bias = biases.as_ref().map(|(gate, up)| (gate, up));
                 let weights = Weights::GateUp { gate: w_gate, up: w_up, bias };
-                let first = self.linear(Linear::gated(&self.gpu, gate.clone()))?;
-                let first = first.plan(LinearArgs { a: x, weights, out: hidden, parameters: None })?;
-                Ok(first.then(one(w_down, b_down, hidden, y)?))
+                (Linear::gated(&self.gpu, gate.clone()), weights, w_down, b_down)
             }
-        }
+        };
+        let first = self.linear(first)?.plan(LinearArgs { a: x, weights, out: hidden, parameters: None })?;
+        let weights = Weights::One { weight: w_out, bias: b_out.as_ref() };
+        let second = self.linear(Linear::new(&self.gpu, Activation::Identity))?;
+        Ok(first.then(second.plan(LinearArgs { a: hidden, weights, out: y, parameters: None })?))
     }
 
     fn linear(&self, linear: Linear) -> Result<Linear, Error> {
-        self.looping.map_or(Ok(linear.clone()), |looping| linear.with_loop(looping))
+        match self.looping {
+            Some(looping) => linear.with_loop(looping),
+            None => Ok(linear),
+        }
     }
 
     /// Allocates hidden and y (of x's kind), and submits.
