@@ -26,9 +26,7 @@ impl Tensor {
         if !buffer.usage().contains(wgpu::BufferUsages::STORAGE) {
             return Err(Error::Usage { operand: "buffer", missing: "STORAGE".into() });
         }
-        let required = shape
-            .iter()
-            .try_fold(1_u64, |product, &n| product.checked_mul(n as u64))
+        let required = elements(shape)
             .and_then(|len| len.checked_add(offset))
             .and_then(|len| len.checked_mul(element.size()))
             // Bindings are whole words.
@@ -45,8 +43,8 @@ impl Tensor {
     /// # Errors
     /// [`Error::Shape`] where it would reach past the end.
     pub fn view(&self, start: usize, shape: &[usize]) -> Result<Self, Error> {
-        let end = shape.iter().try_fold(1_usize, |product, &n| product.checked_mul(n)).and_then(|len| len.checked_add(start));
-        if end.is_none_or(|end| end > self.len()) {
+        let end = elements(shape).and_then(|len| len.checked_add(start as u64));
+        if end.is_none_or(|end| end > self.len() as u64) {
             let expected = format!("at least {start} + {shape:?} elements");
             return Err(Error::Shape { operand: "view", expected, actual: self.shape.clone() });
         }
@@ -58,8 +56,7 @@ impl Tensor {
     /// # Errors
     /// [`Error::Shape`] where the number of elements differs.
     pub fn reshape(&self, shape: &[usize]) -> Result<Self, Error> {
-        let len = shape.iter().try_fold(1_usize, |product, &n| product.checked_mul(n));
-        if len != Some(self.len()) {
+        if elements(shape) != Some(self.len() as u64) {
             return Err(Error::Shape {
                 operand: "reshape",
                 expected: format!("as many elements as {shape:?}"),
@@ -128,14 +125,18 @@ impl Tensor {
     }
 }
 
+/// Elements of a shape; `None` where they cannot be counted.
+fn elements(shape: &[usize]) -> Option<u64> {
+    shape.iter().try_fold(1_u64, |product, &n| product.checked_mul(n as u64))
+}
+
 impl Gpu {
     /// A new tensor whose elements are 0.
     ///
     /// # Errors
     /// [`Error::Limit`], [`Error::OutOfMemory`].
     pub fn zeros(&self, shape: &[usize], element: Element) -> Result<Tensor, Error> {
-        let len = shape.iter().try_fold(1_u64, |product, &n| product.checked_mul(n as u64));
-        let size = len.and_then(|len| len.checked_mul(element.size())).unwrap_or(u64::MAX - 15);
+        let size = elements(shape).and_then(|len| len.checked_mul(element.size())).unwrap_or(u64::MAX - 15);
         // A multiple of 16, so that the last vector is whole; never empty, since bindings cannot be.
         let size = size.div_ceil(16).max(1) * 16;
         let buffer =
