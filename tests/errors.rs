@@ -67,7 +67,7 @@ fn shapes() {
     let args = GatedBackward { input: joint, dy: &y, grads: packed, bias: None, parameters: None };
     refuses(Gated::new(gpu(), Gate::OAI).backward(args), is!(Shape), &["`dgate`", "interleaved"]);
     let weights = Weights::One { weight: &table, bias: None };
-    let linear = LinearArgs { a: &six, weights, out: &eight, parameters: None };
+    let linear = LinearArgs::new(&six, weights, &eight);
     refuses(Linear::new(gpu(), Activation::Relu).plan(linear), is!(Shape), &["`weight`", "[out, 3]", "[2, 4]"]);
     refuses(six.view(4, &[3]), is!(Shape), &["`view`", "4 + [3]", "[2, 3]"]);
     refuses(six.reshape(&[7]), is!(Shape), &["`reshape`", "[7]", "[2, 3]"]);
@@ -126,7 +126,7 @@ fn overlaps() {
     let square = whole.view(0, &[8, 8]).unwrap();
     let weights = Weights::One { weight: &square, bias: None };
     let (a, out) = (some(&[2, 8], F32), whole.view(0, &[2, 8]).unwrap());
-    let linear = LinearArgs { a: &a, weights, out: &out, parameters: None };
+    let linear = LinearArgs::new(&a, weights, &out);
     refuses(Linear::new(gpu(), Activation::Relu).plan(linear), is!(Alias), &["`b`", "`out`"]);
 }
 
@@ -154,7 +154,7 @@ fn what_does_not_exist() {
     let square = some(&[4, 4], F32);
     let both = Weights::GateUp { gate: &square, up: &square, bias: None };
     let (a, out) = (some(&[1, 4], F32), some(&[1, 4], F32));
-    let linear = LinearArgs { a: &a, weights: both, out: &out, parameters: None };
+    let linear = LinearArgs::new(&a, both, &out);
     refuses(Linear::new(gpu(), Activation::Relu).plan(linear), is!(Unsupported), &["`relu`", "gate and up"]);
     let single = LinearArgs { weights: Weights::One { weight: &square, bias: None }, ..linear };
     refuses(Linear::gated(gpu(), Gate::OAI).plan(single), is!(Unsupported), &["`swiglu_oai`", "single weight"]);

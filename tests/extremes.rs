@@ -4,7 +4,6 @@ mod support;
 
 use ffwd::nn::{FeedForward, Layer};
 use ffwd::ops::{Activate, Backward, Forward, Linear, LinearArgs, Weights};
-use ffwd::shader::matmul::Loop;
 use ffwd::{Activation, Element, Gate, Tensor, activate, activate_backward, oracle, slices};
 use support::devices;
 
@@ -80,16 +79,16 @@ fn parameter_gradients_survive_huge_inputs() {
 #[test]
 fn products_of_infinities_and_arenas() {
     let gpu = &devices()[0].gpu;
-    for looping in Loop::ALL {
+    for looping in support::layer::loops(gpu) {
         let arena = tensor(&[1.0; 64], &[64]);
         let (a, out) = (arena.view(0, &[2, 4]).unwrap(), arena.view(32, &[2, 2]).unwrap());
         let weight = tensor(&[1.0, 2.0, 3.0, f32::INFINITY, 1.0, 2.0, 3.0, 4.0], &[2, 4]);
         let linear = Linear::new(gpu, Activation::Identity).with_loop(looping).unwrap();
         let weights = Weights::One { weight: &weight, bias: None };
-        linear.plan(LinearArgs { a: &a, weights, out: &out, parameters: None }).unwrap().submit(gpu);
-        assert_eq!(gpu.read_back(&out).unwrap(), [f32::INFINITY, 10.0, f32::INFINITY, 10.0], "{}", looping.name());
+        linear.plan(LinearArgs::new(&a, weights, &out)).unwrap().submit(gpu);
+        assert_eq!(gpu.read_back(&out).unwrap(), [f32::INFINITY, 10.0, f32::INFINITY, 10.0], "{looping}");
         let scalar = arena.view(0, &[]).unwrap();
-        assert!(linear.plan(LinearArgs { a: &scalar, weights, out: &scalar, parameters: None }).is_err());
+        assert!(linear.plan(LinearArgs::new(&scalar, weights, &scalar)).is_err());
     }
     // x, hidden and y in one buffer.
     let arena = tensor(&[0.5; 64], &[64]);
@@ -128,7 +127,7 @@ fn stores_round_to_nearest_even() {
         let out = gpu.zeros(&[x.len(), 1], element).unwrap();
         let weights = Weights::One { weight: &one, bias: None };
         let product = Linear::new(gpu, Activation::Identity);
-        product.plan(LinearArgs { a: &a, weights, out: &out, parameters: None }).unwrap().submit(gpu);
+        product.plan(LinearArgs::new(&a, weights, &out)).unwrap().submit(gpu);
         let (actual, expected) = (gpu.read_back(&out).unwrap(), element.decode(&element.encode(&x)));
         let wrong = (0..x.len()).find(|&i| actual[i] != expected[i] && !(actual[i].is_nan() && expected[i].is_nan()));
         assert_eq!(wrong.map(|i| (x[i], actual[i], expected[i])), None, "{element}");

@@ -1,16 +1,9 @@
-// One product: out = value(a b^T + bias).
+// The epilogue of one product: out = value(a b^T + bias).
 
-alias Acc = f32;
-alias B = vec4<f32>;
-
-fn load_cols(col: u32, k: u32) -> B {
-    return b4(col, k);
+fn finish(row: u32, col: u32, c0: Acc, c1: Acc, c2: Acc, c3: Acc) -> vec4<f32> {
+    return vec4<f32>(finish_col(c0, col), finish_col(c1, col + 1u), finish_col(c2, col + 2u), finish_col(c3, col + 3u));
 }
 
-fn mul(a: vec4<f32>, b: B) -> Acc {
-    return dot(a, b);
-}
-
-fn finish(col: u32, acc: Acc) -> f32 {
+fn finish_col(acc: Acc, col: u32) -> f32 {
     return value(acc + bias_of(col), 1.0, col);
 }

@@ -1,44 +1,67 @@
-// A workgroup of 8 x 8 invocations computes 32 x 32 outputs; 16 steps of the depth at a time are staged in
-// workgroup memory.
+// Staged in workgroup memory: a workgroup computes SIDE_ROWS x SIDE_COLS outputs, STEPS steps of four at a time.
+// The next steps are fetched to registers while the present ones are multiplied; with two buffers one barrier a
+// round is enough, since nobody can be two rounds ahead.
 
-const SIDE = 32u;
-const STEPS4 = 4u;
+var<workgroup> a_tile: array<vec4<f32>, A_SLOTS * BUFFERS>;
+var<workgroup> b_tile: array<B, B_SLOTS * BUFFERS>;
 
-var<workgroup> a_tile: array<vec4<f32>, 128>;
-var<workgroup> b_tile: array<B, 128>;
-
-@compute @workgroup_size(8, 8)
+@compute @workgroup_size(GROUP_COLS, GROUP_ROWS)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) id: vec3<u32>,
         @builtin(local_invocation_index) local: u32) {
-    params = uniforms;
-    let row = group.y * SIDE;
-    let col = group.x * SIDE;
-    let depth4 = (params.depth + 3u) / 4u;
+    let steps = begin(group.z);
+    let row = group.y * SIDE_ROWS;
+    let col = group.x * SIDE_COLS;
     var t: Tile;
-    for (var k0 = 0u; k0 < depth4; k0 += STEPS4) {
-        // 128 vectors of each side for 64 invocations: two each. Tiles are [step][row].
-        stage(local, row, col, k0, depth4);
-        stage(local + 64u, row, col, k0, depth4);
+    var buffer = 0u;
+    var next = fetch(local, row, col, steps.x, steps.y);
+    for (var k = steps.x; k < steps.y; k += STEPS) {
+        stage(local, buffer, next);
         workgroupBarrier();
-        for (var s = 0u; s < STEPS4; s++) {
-            let a = s * SIDE + id.y * 4u;
-            let b = s * SIDE + id.x * 4u;
-            accumulate(&t, a_tile[a], a_tile[a + 1u], a_tile[a + 2u], a_tile[a + 3u],
-                       b_tile[b], b_tile[b + 1u], b_tile[b + 2u], b_tile[b + 3u]);
+        next = fetch(local, row, col, k + STEPS, steps.y);
+        for (var s = 0u; s < STEPS; s++) {
+            accumulate(&t, left(buffer, s, id.y), right(buffer, s, id.x));
         }
-        workgroupBarrier();
+        if BUFFERS == 1u {
+            workgroupBarrier();
+        } else {
+            buffer = 1u - buffer;
+        }
     }
-    store_tile(row + id.y * 4u, col + id.x * 4u, t);
+    store_tile(row + id.y, col + id.x * 4u, t);
 }
 
-fn stage(slot: u32, row: u32, col: u32, k0: u32, depth4: u32) {
-    let k = min(k0 + slot / SIDE, depth4 - 1u);
-    // Steps past the end are staged as 0 on both sides (0 times infinity is not 0), so that they add nothing.
-    if k0 + slot / SIDE < depth4 {
-        a_tile[slot] = a4(min(row + slot % SIDE, params.rows - 1u), k);
-        b_tile[slot] = load_cols(min(col + slot % SIDE, params.cols - 1u), k);
-    } else {
-        a_tile[slot] = vec4<f32>();
-        b_tile[slot] = B();
+/// Where a row and a column of step s are staged: rows that neighbours read lie side by side, and so do columns.
+fn a_slot(buffer: u32, s: u32, row: u32) -> u32 {
+    return buffer * A_SLOTS + s * (SIDE_ROWS + 1u) + row;
+}
+
+fn b_slot(buffer: u32, s: u32, col: u32) -> u32 {
+    return buffer * B_SLOTS + s * (SIDE_COLS + 1u) + (col % 4u) * (SIDE_COLS / 4u) + col / 4u;
+}
+
+/// Steps past the end are staged as 0 on both sides (0 times infinity is not 0), so that they add nothing.
+fn fetch_a(slot: u32, row: u32, k: u32, end: u32) -> vec4<f32> {
+    let place = a_place(slot);
+    if k + place.y < end {
+        return a4(inside_rows(row + place.x), k + place.y);
     }
+    return vec4<f32>();
+}
+
+fn fetch_b(slot: u32, col: u32, k: u32, end: u32) -> B {
+    let place = b_place(slot);
+    if k + place.y < end {
+        return load_col(col + place.x, k + place.y);
+    }
+    return B();
+}
+
+fn stage_a(slot: u32, buffer: u32, v: vec4<f32>) {
+    let place = a_place(slot);
+    a_tile[a_slot(buffer, place.y, place.x)] = v;
+}
+
+fn stage_b(slot: u32, buffer: u32, v: B) {
+    let place = b_place(slot);
+    b_tile[b_slot(buffer, place.y, place.x)] = v;
 }

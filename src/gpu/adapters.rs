@@ -3,6 +3,7 @@
 use std::sync::{Mutex, PoisonError};
 
 use crate::error::Error;
+use crate::shader::matmul::Capabilities;
 
 /// Which adapter is wanted.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -104,6 +105,16 @@ pub fn describe(adapter: &wgpu::Adapter) -> String {
 /// Whether an adapter computes on the CPU.
 pub fn is_software(info: &wgpu::AdapterInfo) -> bool {
     info.device_type == wgpu::DeviceType::Cpu || info.name.starts_with("llvmpipe")
+}
+
+/// What matrix kernels may use of a device of this adapter with these limits and features.
+pub fn capabilities(info: &wgpu::AdapterInfo, limits: &wgpu::Limits, features: wgpu::Features) -> Capabilities {
+    Capabilities {
+        software: is_software(info),
+        workgroup_bytes: limits.max_compute_workgroup_storage_size,
+        invocations: limits.max_compute_invocations_per_workgroup,
+        subgroup: features.contains(wgpu::Features::SUBGROUP).then_some((info.subgroup_min_size, info.subgroup_max_size)),
+    }
 }
 
 fn kind(info: &wgpu::AdapterInfo) -> &'static str {

@@ -5,7 +5,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::adapters::{Choice, Selection};
 use crate::error::Error;
+use crate::shader::matmul::Capabilities;
 use crate::shader::{Access, Kernel};
+use crate::tuning::Cache;
 
 /// A wgpu device, its queue, and a cache of pipelines. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -18,12 +20,17 @@ struct Inner {
     info: wgpu::AdapterInfo,
     limits: wgpu::Limits,
     pipelines: Mutex<HashMap<String, Arc<wgpu::ComputePipeline>>>,
+    /// Read from the user's file when first asked for.
+    tuned: Mutex<Option<Cache>>,
 }
 
 impl Gpu {
-    /// Features that are used where the adapter has them: only timestamps. No kernel needs any.
+    /// Features that are used where the adapter has them: timestamps, and subgroups but for Metal, where asking for them
+    /// is said to slow every kernel down. Every operation runs without any.
     pub fn wanted_features(adapter: &wgpu::Adapter) -> wgpu::Features {
-        adapter.features() & wgpu::Features::TIMESTAMP_QUERY
+        let metal = adapter.get_info().backend == wgpu::Backend::Metal;
+        let subgroups = if metal { wgpu::Features::empty() } else { wgpu::Features::SUBGROUP };
+        adapter.features() & (wgpu::Features::TIMESTAMP_QUERY | subgroups)
     }
 
     /// Opens the chosen adapter with all its limits.
@@ -61,7 +68,7 @@ impl Gpu {
     /// A guest on the caller's device. Nothing is requested of it; what the kernels may use is read from it.
     pub fn from_parts(device: wgpu::Device, queue: wgpu::Queue) -> Self {
         let (info, limits) = (device.adapter_info(), device.limits());
-        Self(Arc::new(Inner { device, queue, info, limits, pipelines: Mutex::default() }))
+        Self(Arc::new(Inner { device, queue, info, limits, pipelines: Mutex::default(), tuned: Mutex::default() }))
     }
 
     /// The device.
@@ -87,6 +94,33 @@ impl Gpu {
     /// Whether the adapter computes on the CPU.
     pub fn is_software(&self) -> bool {
         super::adapters::is_software(&self.0.info)
+    }
+
+    /// What matrix kernels may use here.
+    pub fn capabilities(&self) -> Capabilities {
+        super::adapters::capabilities(self.info(), self.limits(), self.device().features())
+    }
+
+    /// What tells this adapter's measurements from those of others: its name, backend and driver, what kernels may use of
+    /// it, and the version of this crate.
+    pub fn tuning_key(&self) -> String {
+        let wgpu::AdapterInfo { name, backend, driver, driver_info, .. } = self.info();
+        let Capabilities { workgroup_bytes, invocations, subgroup, .. } = self.capabilities();
+        let lanes = subgroup.map_or("none".into(), |(least, most)| format!("{least}-{most}"));
+        let version = env!("CARGO_PKG_VERSION");
+        format!("{name} | {backend:?} | {driver} {driver_info} | {workgroup_bytes} {invocations} {lanes} | ffwd {version}")
+    }
+
+    /// Reads or changes what was measured on this adapter.
+    pub(crate) fn tuned<T>(&self, with: impl FnOnce(&mut Cache) -> T) -> T {
+        let mut tuned = self.0.tuned.lock().unwrap_or_else(PoisonError::into_inner);
+        with(tuned.get_or_insert_with(|| Cache::open(Cache::default_path(), &self.tuning_key())))
+    }
+
+    /// Keeps measurements in this file from now on, or with `None` only in this process, instead of the user's file.
+    pub fn set_tuning_file(&self, path: Option<std::path::PathBuf>) {
+        let cache = Cache::open(path, &self.tuning_key());
+        *self.0.tuned.lock().unwrap_or_else(PoisonError::into_inner) = Some(cache);
     }
 
     /// Waits until everything submitted is done.
@@ -124,7 +158,7 @@ impl Gpu {
             wgpu::ShaderRuntimeChecks { force_loop_bounding: false, int_div_checks: kernel.custom, ..wgpu::ShaderRuntimeChecks::checked() };
         // SAFETY: at most two checks are off. Loop bounding: every loop in shaders/ counts up by a positive step to
         // a bound that does not change inside it and lies far enough below 2^32 for the last step not to wrap (no
-        // tensor has more than `Tensor::MOST_ELEMENTS`); an expression of a user's holds no statement, so no loop.
+        // tensor has more than `Tensor::MOST_ELEMENTS`), or halves a constant down to 0 (matmul/tree.wgsl); an expression of a user's holds no statement, so no loop.
         // Integer division: every divisor of ours is a constant or a field of `params` that the host sets to at
         // least 1 (`ops`), and no dividend is signed; where a user's expression is linked the check stays on.
         // Bounds checks stay on everywhere.

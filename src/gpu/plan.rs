@@ -12,6 +12,7 @@ use crate::shader::{self, Kernel};
 #[derive(Debug)]
 pub struct Plan {
     steps: Vec<Step>,
+    scratch: u64,
 }
 
 #[derive(Debug)]
@@ -55,7 +56,18 @@ impl Plan {
     #[must_use]
     pub fn then(mut self, other: Self) -> Self {
         self.steps.extend(other.steps);
+        self.scratch += other.scratch;
         self
+    }
+
+    /// Bytes of GPU memory that the plan keeps for itself: sums of split depths. Its parameters, a few hundred bytes a
+    /// dispatch, come on top.
+    pub fn scratch_bytes(&self) -> u64 {
+        self.scratch
+    }
+
+    pub(crate) fn with_scratch(self, bytes: u64) -> Self {
+        Self { scratch: self.scratch + bytes, ..self }
     }
 }
 
@@ -150,7 +162,7 @@ impl<'a> PlanBuilder<'a> {
 
     pub(crate) fn finish(self) -> Result<Plan, Error> {
         if self.pending.is_empty() {
-            return Ok(Plan { steps: Vec::new() });
+            return Ok(Plan { steps: Vec::new(), scratch: 0 });
         }
         let alignment = u64::from(self.gpu.limits().min_uniform_buffer_offset_alignment);
         let mut bytes = Vec::new();
@@ -179,7 +191,7 @@ impl<'a> PlanBuilder<'a> {
             let bind_group = device.create_bind_group(&descriptor);
             Step { pipeline: pending.pipeline, bind_group, grid: pending.grid, name: pending.name }
         });
-        let plan = Plan { steps: steps.collect() };
+        let plan = Plan { steps: steps.collect(), scratch: 0 };
         match pollster::block_on(scope.pop()) {
             None => Ok(plan),
             Some(error) => Err(super::device::gpu_error("binding", &error)),

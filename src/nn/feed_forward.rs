@@ -7,6 +7,7 @@ use crate::gate::Gate;
 use crate::gpu::{Gpu, Plan, Tensor};
 use crate::ops::{Linear, LinearArgs, Weights};
 use crate::shader::matmul::Loop;
+use crate::tuning::{Strategy, Tuning};
 use crate::weights::{FeedForwardWeights, HostTensor};
 
 /// Weights of a layer in PyTorch's layout `[out, in]`, with what is applied between them.
@@ -50,7 +51,7 @@ pub struct FeedForward {
     gpu: Gpu,
     layer: Layer,
     hidden: Element,
-    looping: Option<Loop>,
+    tuning: Tuning,
 }
 
 /// Operands of one call.
@@ -68,7 +69,7 @@ impl FeedForward {
     /// A layer with weights that lie on the device. Hidden is kept in f32: the product of a gate is where f16
     /// overflows, and f32 costs one rounding less.
     pub fn new(gpu: &Gpu, layer: Layer) -> Self {
-        Self { gpu: gpu.clone(), layer, hidden: Element::F32, looping: None }
+        Self { gpu: gpu.clone(), layer, hidden: Element::F32, tuning: Tuning::default() }
     }
 
     /// Uploads weights as `element`, or as they are stored. `function` names the activation or gate; where it is absent,
@@ -123,10 +124,16 @@ impl FeedForward {
         Self { hidden, ..self }
     }
 
-    /// Runs both products with this loop instead of the default one.
+    /// Runs both products with this loop, each in one piece.
     #[must_use]
     pub fn with_loop(self, looping: Loop) -> Self {
-        Self { looping: Some(looping), ..self }
+        self.with_tuning(Tuning::Fixed(Strategy::of(looping)))
+    }
+
+    /// Chooses the kernels of both products another way.
+    #[must_use]
+    pub fn with_tuning(self, tuning: Tuning) -> Self {
+        Self { tuning, ..self }
     }
 
     /// The layer's weights.
@@ -169,17 +176,10 @@ impl FeedForward {
                 (Linear::gated(&self.gpu, gate.clone()), weights, w_down, b_down)
             }
         };
-        let first = self.linear(first)?.plan(LinearArgs { a: x, weights, out: hidden, parameters: None })?;
+        let first = first.with_tuning(self.tuning).plan(LinearArgs::new(x, weights, hidden))?;
         let weights = Weights::One { weight: w_out, bias: b_out.as_ref() };
-        let second = self.linear(Linear::new(&self.gpu, Activation::Identity))?;
-        Ok(first.then(second.plan(LinearArgs { a: hidden, weights, out: y, parameters: None })?))
-    }
-
-    fn linear(&self, linear: Linear) -> Result<Linear, Error> {
-        match self.looping {
-            Some(looping) => linear.with_loop(looping),
-            None => Ok(linear),
-        }
+        let second = Linear::new(&self.gpu, Activation::Identity).with_tuning(self.tuning);
+        Ok(first.then(second.plan(LinearArgs::new(hidden, weights, y))?))
     }
 
     /// Allocates hidden and y (of x's kind), and submits.

@@ -1,40 +1,22 @@
-//! Products with an epilogue: out = f(a w^T + bias), and the dual product of a gate.
+//! Products with an epilogue: out = f(a w^T + bias) + residual, and the dual product of a gate.
 
-use bytemuck::{Pod, Zeroable};
-
-use super::checks::{self, Sharing};
+use super::checks;
+use super::product::{Operand, Product};
+use super::tuner;
 use crate::activation::Activation;
 use crate::error::Error;
 use crate::gate::Gate;
-use crate::gpu::{Bound, Gpu, Plan, PlanBuilder, Tensor};
-use crate::shader::function::{Function, pack_constants};
-use crate::shader::matmul::{Loop, Variant};
-use crate::shader::operand::Lanes;
-
-/// The uniform block of shaders/matmul/params.wgsl.
-#[repr(C)]
-#[derive(Debug, Clone, Copy, Pod, Zeroable)]
-pub(crate) struct Params {
-    pub fence: u32,
-    pub rows: u32,
-    pub cols: u32,
-    pub depth: u32,
-    pub a_stride: u32,
-    pub b_stride: u32,
-    pub out_stride: u32,
-    pub learned_channels: u32,
-    pub first_col: u32,
-    pub padding: [u32; 3],
-    pub offsets: [[u32; 4]; 2],
-    pub constants: [[f32; 4]; 5],
-}
+use crate::gpu::{Gpu, Plan, Tensor};
+use crate::shader::function::Function;
+use crate::shader::matmul::{Loop, Products};
+use crate::tuning::{Problem, Strategy, Tuning, shipped};
 
 /// A linear layer with its activation or gate, on a device.
 #[derive(Debug, Clone)]
 pub struct Linear {
     gpu: Gpu,
     function: Function,
-    looping: Loop,
+    tuning: Tuning,
 }
 
 /// Weights in PyTorch's layout `[out, in]`, with biases `[out]`.
@@ -47,6 +29,15 @@ pub enum Weights<'a> {
         /// `[out]`.
         bias: Option<&'a Tensor>,
     },
+    /// The gate's product; up has been computed.
+    Gate {
+        /// `[out, in]`.
+        weight: &'a Tensor,
+        /// `[out]`.
+        bias: Option<&'a Tensor>,
+        /// `[.., out]`, its bias included; it may be exactly the output, which is overwritten.
+        up: &'a Tensor,
+    },
     /// Two products, of which only the gate's result is stored.
     GateUp {
         /// `[out, in]`.
@@ -58,22 +49,28 @@ pub enum Weights<'a> {
     },
 }
 
-/// Operands of out = f(a w^T + bias).
+/// Operands of out = f(a w^T + bias) + residual.
 #[derive(Debug, Clone, Copy)]
 pub struct LinearArgs<'a> {
-    /// `[.., in]`.
+    /// `[.., in]`; transposed, `[in, rows]`.
     pub a: &'a Tensor,
-    /// Weights and biases. A gate needs [`Weights::GateUp`], an activation [`Weights::One`].
+    /// Weights and biases. A gate needs [`Weights::GateUp`] or [`Weights::Gate`], an activation [`Weights::One`].
     pub weights: Weights<'a>,
     /// `[.., out]`, in any kind.
     pub out: &'a Tensor,
     /// Learnable parameters of the activation; their channels are the columns of `out`.
     pub parameters: Option<&'a Tensor>,
+    /// Added to the result: of `out`'s shape, in any kind; it may be exactly `out`.
+    pub residual: Option<&'a Tensor>,
+    /// Whether `a` is given as `[in, rows]`, and the weights as `[in, out]` (GPT-2's layout).
+    pub transposed: [bool; 2],
 }
 
-struct Operand<'a> {
-    name: &'static str,
-    tensor: &'a Tensor,
+impl<'a> LinearArgs<'a> {
+    /// Nothing learned, nothing added, nothing transposed.
+    pub const fn new(a: &'a Tensor, weights: Weights<'a>, out: &'a Tensor) -> Self {
+        Self { a, weights, out, parameters: None, residual: None, transposed: [false; 2] }
+    }
 }
 
 impl Linear {
@@ -82,104 +79,121 @@ impl Linear {
         Self::of(gpu, Function::Activation(activation))
     }
 
-    /// Gate and up as one kernel.
+    /// Gate and up as one operation.
     pub fn gated(gpu: &Gpu, gate: Gate) -> Self {
         Self::of(gpu, Function::Gate(gate))
     }
 
     fn of(gpu: &Gpu, function: Function) -> Self {
-        let looping = Loop::preferred(gpu.is_software());
-        Self { gpu: gpu.clone(), function, looping }
+        Self { gpu: gpu.clone(), function, tuning: Tuning::default() }
     }
 
-    /// The same with a loop of the caller's choice.
+    /// The same with a loop of the caller's choice, in one piece.
     ///
     /// # Errors
-    /// [`Error::Limit`] where the device has too little workgroup memory for it.
+    /// [`Error::Limit`] where the device lacks what it needs.
     pub fn with_loop(self, looping: Loop) -> Result<Self, Error> {
-        let required = looping.workgroup_bytes(matches!(self.function, Function::Gate(_)));
-        let allowed = self.gpu.limits().max_compute_workgroup_storage_size;
-        if required > allowed {
-            return Err(Error::Limit { what: "bytes of workgroup memory", required: required.into(), allowed: allowed.into() });
-        }
-        Ok(Self { looping, ..self })
+        runs(&self.gpu, looping, matches!(self.function, Function::Gate(_)))?;
+        Ok(self.with_tuning(Tuning::Fixed(Strategy::of(looping))))
     }
 
-    /// The product.
+    /// The same with kernels chosen another way.
+    #[must_use]
+    pub fn with_tuning(self, tuning: Tuning) -> Self {
+        Self { tuning, ..self }
+    }
+
+    /// The product. Where its depth is split, the slices' sums are kept in a buffer of the plan's own.
     ///
     /// # Errors
-    /// Operands whose shapes, kinds, buffers or overlaps do not fit; parameters for which f is undefined.
+    /// Operands whose shapes, kinds, buffers or overlaps do not fit; parameters for which f is undefined; a fixed strategy
+    /// that the device or the product does not allow.
     pub fn plan(&self, args: LinearArgs<'_>) -> Result<Plan, Error> {
         checks::parameters(&self.function)?;
-        let (operands, cols) = self.operands(&args)?;
-        let (rows, depth) = args.a.rows_cols();
-        if args.a.shape().is_empty() {
-            return Err(Error::Shape { operand: "a", expected: "[.., in]".into(), actual: Vec::new() });
-        }
-        let mut out_shape = args.a.shape().to_vec();
+        let [transposed_a, transposed_b] = args.transposed;
+        let (rows, depth) = match (transposed_a, args.a.shape()) {
+            (false, [_, ..]) => args.a.rows_cols(),
+            (true, [depth, rows]) => (*rows, *depth),
+            (false, []) => return Err(Error::Shape { operand: "a", expected: "[.., in]".into(), actual: Vec::new() }),
+            (true, shape) => return Err(Error::Shape { operand: "a", expected: "[in, rows]".into(), actual: shape.to_vec() }),
+        };
+        let (operands, cols) = self.operands(&args, depth, transposed_b)?;
+        let mut out_shape = if transposed_a { vec![rows, cols] } else { args.a.shape().to_vec() };
         if let Some(last) = out_shape.last_mut() {
             *last = cols;
         }
-        args.out.expect_shape("out", &out_shape)?;
-        let mut shared = Vec::new();
-        for operand in operands.iter().filter(|o| o.name != "out") {
-            match checks::sharing((operand.name, operand.tensor), ("out", args.out), false)? {
-                Sharing::Apart => {}
-                Sharing::Beside | Sharing::InPlace => shared.push(operand.name),
-            }
+        for (name, tensor) in operands.iter().filter(|o| matches!(o.name, "out" | "up" | "residual")).map(|o| (o.name, o.tensor)) {
+            tensor.expect_shape(name, &out_shape)?;
         }
-        let vectors = |tensor: &Tensor, width: usize| tensor.offset().is_multiple_of(4) && width.is_multiple_of(4);
-        // Of an empty sum there is not even one vector to bind.
-        let depth_vectors = depth > 0 && operands.iter().filter(|o| matches!(o.name, "a" | "b" | "b_up")).all(|o| vectors(o.tensor, depth));
-        let lanes = |four| if four { Lanes::Four } else { Lanes::One };
-        let tensor = |name| operands.iter().find(|o| o.name == name).map(|o| o.tensor);
-        let (row_step, col_step) = self.steps(&operands, depth as u64, cols as u64)?;
-        // Vectors of columns need every step to start at one.
-        let whole_cols = col_step >= cols || col_step.is_multiple_of(4);
-        let variant = Variant {
-            looping: self.looping,
-            function: self.function.clone(),
-            a: args.a.element(),
-            b: tensor("b").map_or(args.a.element(), Tensor::element),
-            out: args.out.element(),
-            bias: tensor("bias").map(Tensor::element),
-            depth_lanes: lanes(depth_vectors),
-            out_lanes: lanes(whole_cols && vectors(args.out, cols)),
-            learned: args.parameters.is_some(),
-            shared,
+        let products = match args.weights {
+            Weights::One { .. } => Products::One,
+            Weights::Gate { .. } => Products::Gate,
+            Weights::GateUp { .. } => Products::GateUp,
         };
-        let mut builder = PlanBuilder::new(&self.gpu);
-        for row in (0..rows as u64).step_by(row_step) {
-            for col in (0..cols as u64).step_by(col_step) {
-                let size = [(rows as u64 - row).min(row_step as u64), (cols as u64 - col).min(col_step as u64)];
-                self.dispatch(&mut builder, &variant, &operands, [row, col], size, [depth as u64, cols as u64])?;
+        let b = operands.iter().find(|o| o.name == "b").map_or(args.a.element(), |o| o.tensor.element());
+        let gated = products == Products::GateUp;
+        let problem = Problem { gated, a: args.a.element(), b, out: args.out.element(), transposed: args.transposed, rows, cols, depth };
+        let strategy = self.strategy(&problem)?;
+        let product = Product { gpu: &self.gpu, function: &self.function, products, operands, problem };
+        if gated && !strategy.fused { product.plan_unfused(strategy) } else { product.plan(strategy) }
+    }
+
+    /// What computes a product of this kind and size.
+    ///
+    /// # Errors
+    /// [`Error::Limit`], [`Error::Unsupported`] where a fixed strategy cannot be had; what a measurement meets.
+    pub fn strategy(&self, problem: &Problem) -> Result<Strategy, Error> {
+        let capabilities = self.gpu.capabilities();
+        match self.tuning {
+            Tuning::Fixed(strategy) => {
+                let fused = problem.gated && strategy.fused;
+                runs(&self.gpu, strategy.looping, fused)?;
+                if fused && strategy.slices > 1 {
+                    return Err(Error::Unsupported { function: strategy.to_string(), what: "split depth of gate and up in one kernel" });
+                }
+                Ok(strategy)
+            }
+            Tuning::Shipped => Ok(shipped(&capabilities, problem)),
+            Tuning::Cached | Tuning::Measure => {
+                let known = self.gpu.tuned(|cache| cache.get(&problem.class())).map(|choice| choice.strategy);
+                let known = known.filter(|strategy| problem.candidates(&capabilities).contains(strategy));
+                match (known, self.tuning) {
+                    (Some(strategy), _) => Ok(strategy),
+                    (None, Tuning::Measure) => Ok(tuner::tune(&self.gpu, problem, &mut |_| {})?.chosen),
+                    (None, _) => Ok(shipped(&capabilities, problem)),
+                }
             }
         }
-        builder.finish()
     }
 
     /// Every operand by its name in the kernel, and the number of columns.
-    fn operands<'a>(&self, args: &LinearArgs<'a>) -> Result<(Vec<Operand<'a>>, usize), Error> {
-        let (_, depth) = args.a.rows_cols();
+    fn operands<'a>(&self, args: &LinearArgs<'a>, depth: usize, transposed: bool) -> Result<(Vec<Operand<'a>>, usize), Error> {
         let mut operands = vec![Operand { name: "a", tensor: args.a }, Operand { name: "out", tensor: args.out }];
         let (weight, biases) = match (args.weights, &self.function) {
             (Weights::One { weight, bias }, Function::Activation(_)) => (weight, [("bias", bias), ("bias_up", None)]),
+            (Weights::Gate { weight, bias, up }, Function::Gate(_)) => {
+                operands.push(Operand { name: "up", tensor: up });
+                (weight, [("bias", bias), ("bias_up", None)])
+            }
             (Weights::GateUp { gate, up, bias }, Function::Gate(_)) => {
                 up.expect_element("weight of up", gate.element())?;
                 up.expect_shape("weight of up", gate.shape())?;
                 operands.push(Operand { name: "b_up", tensor: up });
-                (gate, [("bias", bias.map(|b| b.0)), ("bias_up", bias.map(|b| b.1))])
+                (gate, [("bias", bias.map(|(gate, _)| gate)), ("bias_up", bias.map(|(_, up)| up))])
             }
             (Weights::One { .. }, _) => {
                 return Err(Error::Unsupported { function: self.function.name().into(), what: "use for a single weight" });
             }
-            (Weights::GateUp { .. }, _) => {
+            (Weights::Gate { .. } | Weights::GateUp { .. }, _) => {
                 return Err(Error::Unsupported { function: self.function.name().into(), what: "use for gate and up" });
             }
         };
-        let cols = match weight.shape() {
-            [cols, inputs] if *inputs == depth => *cols,
-            _ => return Err(Error::Shape { operand: "weight", expected: format!("[out, {depth}]"), actual: weight.shape().to_vec() }),
+        let cols = match (transposed, weight.shape()) {
+            (false, [cols, inputs]) | (true, [inputs, cols]) if *inputs == depth => *cols,
+            (_, shape) => {
+                let expected = if transposed { format!("[{depth}, out]") } else { format!("[out, {depth}]") };
+                return Err(Error::Shape { operand: "weight", expected, actual: shape.to_vec() });
+            }
         };
         operands.push(Operand { name: "b", tensor: weight });
         let first = biases[0].1.map(Tensor::element);
@@ -190,76 +204,19 @@ impl Linear {
                 operands.push(Operand { name, tensor: bias });
             }
         }
+        operands.extend(args.residual.map(|tensor| Operand { name: "residual", tensor }));
         if let Some(table) = args.parameters {
             checks::table_channels(&self.function, table, &[1, cols])?;
             operands.push(Operand { name: "learned", tensor: table });
         }
         Ok((operands, cols))
     }
+}
 
-    /// Rows and columns of one dispatch: every window within the binding limit, every grid within its own.
-    fn steps(&self, operands: &[Operand<'_>], depth: u64, cols: u64) -> Result<(usize, usize), Error> {
-        let side = u64::from(self.gpu.limits().max_compute_workgroups_per_dimension) * Loop::TILE;
-        // Biases and learned parameters are bound whole.
-        let (mut rows_max, mut cols_max, mut whole) = (side, side, u64::MAX);
-        for operand in operands {
-            let elements = Bound::max_elements(&self.gpu, operand.tensor);
-            let (width, max) = match operand.name {
-                "a" => (depth, &mut rows_max),
-                "out" => (cols, &mut rows_max),
-                "b" | "b_up" => (depth, &mut cols_max),
-                _ => (operand.tensor.len() as u64, &mut whole),
-            };
-            if width > elements {
-                return Err(Error::Limit { what: "elements of a row", required: width, allowed: elements });
-            }
-            *max = (*max).min(elements / width.max(1));
-        }
-        // Whole tiles, so that only the last is ragged.
-        let tiles = |n: u64| if n > Loop::TILE { n / Loop::TILE * Loop::TILE } else { n };
-        let col_step = if (4..Loop::TILE).contains(&cols_max) { cols_max / 4 * 4 } else { tiles(cols_max) };
-        Ok((tiles(rows_max) as usize, col_step as usize))
-    }
-
-    fn dispatch(
-        &self,
-        builder: &mut PlanBuilder<'_>,
-        variant: &Variant,
-        operands: &[Operand<'_>],
-        [row, col]: [u64; 2],
-        [rows, cols]: [u64; 2],
-        [depth, all_cols]: [u64; 2],
-    ) -> Result<(), Error> {
-        let learned = operands.iter().find(|o| o.name == "learned").map_or(0, |o| o.tensor.len());
-        let mut params = Params {
-            fence: 0,
-            rows: rows as u32,
-            cols: cols as u32,
-            depth: depth as u32,
-            a_stride: (depth / variant.depth_lanes.count()) as u32,
-            b_stride: (depth / variant.depth_lanes.count()) as u32,
-            out_stride: (all_cols / variant.out_lanes.count()) as u32,
-            learned_channels: (learned / self.function.learnable_len().max(1)).max(1) as u32,
-            first_col: col as u32,
-            padding: [0; 3],
-            offsets: [[0; 4]; 2],
-            constants: pack_constants(&variant.function.constants()),
-        };
-        let mut bounds = Vec::new();
-        for (slot, operand) in variant.operands().into_iter().enumerate() {
-            let Some(given) = operands.iter().find(|o| o.name == operand.name) else { continue };
-            // Elements of the window, and of the first one that the kernel counts from.
-            let (first, end, origin) = match operand.name {
-                "a" => (row * depth, (row + rows) * depth, row * depth),
-                "b" | "b_up" => (col * depth, (col + cols) * depth, col * depth),
-                "out" => (row * all_cols, (row + rows) * all_cols, row * all_cols + col),
-                _ => (0, given.tensor.len() as u64, 0),
-            };
-            let (bound, base) = Bound::window(&self.gpu, given.tensor, first, end, operand.lanes);
-            params.offsets[slot / 4][slot % 4] = base.wrapping_add((origin / operand.lanes.count()) as u32);
-            bounds.push(bound);
-        }
-        let grid = [cols.div_ceil(Loop::TILE) as u32, rows.div_ceil(Loop::TILE) as u32, 1];
-        builder.push_grid(&variant.kernel(), bytemuck::bytes_of(&params), bounds, grid)
+/// Refuses a loop that the device lacks something for.
+fn runs(gpu: &Gpu, looping: Loop, gated: bool) -> Result<(), Error> {
+    match looping.missing(&gpu.capabilities(), gated) {
+        None => Ok(()),
+        Some((what, required, allowed)) => Err(Error::Limit { what, required, allowed }),
     }
 }

@@ -6,15 +6,18 @@ mod checks;
 mod elementwise;
 mod gated;
 mod linear;
+mod product;
 mod reduce;
+mod tuner;
 
 pub use activate::{Activate, Backward, Forward};
 pub use gated::{GateGrads, GateInput, Gated, GatedBackward, GatedForward};
 pub use linear::{Linear, LinearArgs, Weights};
+pub use tuner::{Tuned, tune};
 
 pub(crate) use elementwise::Params as ElementwiseParams;
 #[cfg(test)]
 pub(crate) use {
-    linear::Params as MatmulParams,
+    product::Params as MatmulParams,
     reduce::{PartialsParams, SumsParams},
 };

@@ -32,6 +32,8 @@ pub struct Kernel {
     pub bindings: Vec<Binding>,
     /// Whether it holds an expression of a user's, whose divisors nobody knows.
     pub custom: bool,
+    /// Whether it uses subgroups, an optional feature.
+    pub subgroups: bool,
 }
 
 impl Kernel {
@@ -44,7 +46,7 @@ impl Kernel {
         for file in files {
             wgsl.push_str(file);
         }
-        Self { name, wgsl, bindings, custom }
+        Self { name, wgsl, bindings, custom, subgroups: false }
     }
 }
 

@@ -243,15 +243,36 @@ pub(super) fn store_pair(element: Element, layout: crate::gate::Layout, lanes: L
     format!("fn store_pair(i: u32, g: {lanes_type}, u: {lanes_type}) {{\n    {body}\n}}\n")
 }
 
-/// `NAME4(row, k)`: elements 4 k .. 4 k + 4 of a row that is `params.depth` long, 0 past its end.
-pub(super) fn row_vectors(name: &str, lanes: Lanes) -> String {
+/// `NAME4(row, k)`: elements 4 k .. 4 k + 4 of a row that is `params.depth` long, 0 past its end. Of a transposed operand
+/// rows are columns in memory.
+pub(super) fn row_vectors(name: &str, lanes: Lanes, transposed: bool) -> String {
     let stride = if name == "a" { "params.a_stride" } else { "params.b_stride" };
+    let guarded = |place: &dyn Fn(u32) -> String| {
+        let element = |j: u32| format!("select(0.0, load_{name}({}), 4u * k + {j}u < params.depth)", place(j));
+        format!("return vec4<f32>({}, {}, {}, {});", element(0), element(1), element(2), element(3))
+    };
+    let body = match (transposed, lanes) {
+        (false, Lanes::Four) => format!("return load_{name}(row * {stride} + k);"),
+        (false, Lanes::One) => {
+            let element = guarded(&|j| format!("row * {stride} + min(4u * k + {j}u, last)"));
+            format!("let last = params.depth - 1u;\n    {element}")
+        }
+        (true, _) => {
+            let element = guarded(&|j| format!("min(4u * k + {j}u, last) * {stride} + row"));
+            format!("let last = params.depth - 1u;\n    {element}")
+        }
+    };
+    format!("fn {name}4(row: u32, k: u32) -> vec4<f32> {{\n    {body}\n}}\n")
+}
+
+/// `NAME_of(row, col)`: four columns of an operand that is laid out in rows `stride` apart; past the last column it repeats.
+pub(super) fn col_vectors(name: &str, lanes: Lanes, stride: &str) -> String {
     let body = match lanes {
-        Lanes::Four => format!("return load_{name}(row * {stride} + k);"),
+        Lanes::Four => format!("return load_{name}(row * {stride} + col / 4u);"),
         Lanes::One => {
-            let element = |j: u32| format!("select(0.0, load_{name}(min(e + {j}u, last)), e + {j}u <= last)");
+            let element = |j: u32| format!("load_{name}(i + inside_cols(col + {j}u))");
             format!(
-                "let e = row * {stride} + 4u * k;\n    let last = row * {stride} + params.depth - 1u;\n    return vec4<f32>({}, {}, {}, {});",
+                "let i = row * {stride};\n    return vec4<f32>({}, {}, {}, {});",
                 element(0),
                 element(1),
                 element(2),
@@ -259,5 +280,5 @@ pub(super) fn row_vectors(name: &str, lanes: Lanes) -> String {
             )
         }
     };
-    format!("fn {name}4(row: u32, k: u32) -> vec4<f32> {{\n    {body}\n}}\n")
+    format!("fn {name}_of(row: u32, col: u32) -> vec4<f32> {{\n    {body}\n}}\n")
 }

@@ -5,7 +5,7 @@ use naga::proc::Layouter;
 
 use super::elementwise::Variant;
 use super::function::Function;
-use super::matmul::{self, Loop};
+use super::matmul::{self, Capabilities, Loop, Products};
 use super::operand::Lanes;
 use super::reduce::{self, Terms};
 use super::{Access, Kernel};
@@ -66,27 +66,45 @@ fn sums() -> Vec<Kernel> {
     kernels
 }
 
+/// A device that runs every loop.
+const CAPABLE: Capabilities = Capabilities { software: false, workgroup_bytes: 32768, invocations: 256, subgroup: Some((32, 32)) };
+
+/// Every loop with one function of each sort, and every function on one loop.
 fn products() -> Vec<Kernel> {
+    let some = || functions().into_iter().filter(|f| ["relu", "prelu", "snake", "swiglu", "swiglu_oai"].contains(&f.name()));
+    let mut variants = Vec::new();
+    for gated in [false, true] {
+        let loops = Loop::available(&CAPABLE, gated).into_iter().chain((!gated).then_some(Loop::Sum));
+        for (looping, function) in loops.flat_map(|looping| some().map(move |function| (looping, function))) {
+            if matches!(function, Function::Gate(_)) == gated {
+                variants.push(matmul::Variant::new(looping, function));
+            }
+        }
+    }
+    variants.extend(functions().into_iter().map(|function| matmul::Variant::new(Loop::Direct(4), function)));
+    let gates = variants.iter().filter(|v| v.products == Products::GateUp);
+    let gate = |v: &matmul::Variant| matmul::Variant { products: Products::Gate, in_place: vec!["up"], ..v.clone() };
+    let gates: Vec<_> = gates.map(gate).chain([gate(&matmul::Variant::new(Loop::Sum, functions().pop().unwrap()))]).collect();
     let mut kernels = Vec::new();
-    for looping in Loop::ALL {
-        for function in functions() {
-            let learned = function.learnable_len() > 0;
-            for lanes in [Lanes::Four, Lanes::One] {
-                for element in Element::ALL {
-                    let variant = matmul::Variant {
-                        looping,
-                        function: function.clone(),
-                        a: element,
-                        b: element,
-                        out: element,
-                        bias: (lanes == Lanes::One).then_some(element),
-                        depth_lanes: lanes,
-                        out_lanes: lanes,
-                        learned,
-                        shared: Vec::new(),
-                    };
-                    kernels.push(variant.kernel());
-                }
+    for variant in variants.into_iter().chain(gates) {
+        for lanes in [Lanes::Four, Lanes::One] {
+            for element in Element::ALL {
+                let whole = lanes == Lanes::Four;
+                // The options together, where nothing is a vector, are the largest kernel.
+                let variant = matmul::Variant {
+                    a: if variant.looping == Loop::Sum { Element::F32 } else { element },
+                    b: element,
+                    out: element,
+                    up: element,
+                    bias: (!whole).then_some(element),
+                    residual: (!whole).then_some(element),
+                    transposed: [!whole && element == Element::F16, !whole && element != Element::F32],
+                    depth_lanes: [lanes; 2],
+                    out_lanes: lanes,
+                    learned: !whole && variant.function.learnable_len() > 0,
+                    ..variant.clone()
+                };
+                kernels.push(variant.kernel());
             }
         }
     }
@@ -100,8 +118,12 @@ fn all() -> Vec<Kernel> {
 fn parse(kernel: &Kernel) -> (naga::Module, naga::valid::ModuleInfo) {
     let module =
         naga::front::wgsl::parse_str(&kernel.wgsl).unwrap_or_else(|e| panic!("{}: {}", kernel.name, e.emit_to_string(&kernel.wgsl)));
-    // No optional capability: what WebGPU grants everywhere.
-    let mut validator = naga::valid::Validator::new(naga::valid::ValidationFlags::all(), naga::valid::Capabilities::empty());
+    // No optional capability, what WebGPU grants everywhere, but where the kernel says so.
+    let capabilities = if kernel.subgroups { naga::valid::Capabilities::SUBGROUP } else { naga::valid::Capabilities::empty() };
+    let mut validator = naga::valid::Validator::new(naga::valid::ValidationFlags::all(), capabilities);
+    if kernel.subgroups {
+        validator.subgroup_stages(naga::valid::ShaderStages::COMPUTE).subgroup_operations(naga::valid::SubgroupOperationSet::all());
+    }
     let info = validator.validate(&module).unwrap_or_else(|e| panic!("{}: {}", kernel.name, e.emit_to_string(&kernel.wgsl)));
     (module, info)
 }
@@ -200,6 +222,8 @@ fn uniform_blocks_equal_their_twins_in_rust() {
         out_stride,
         learned_channels,
         first_col,
+        slices,
+        slice,
         offsets,
         constants
     );
@@ -247,11 +271,22 @@ fn sizes_in_rust_are_those_of_the_shaders() {
     let (map, _) = parse(&super::ceilings::copy());
     assert_eq!(constant(&map, "WORKGROUP"), super::elementwise::WORKGROUP);
     assert_eq!(constant(&map, "STEPS"), super::elementwise::STEPS);
-    for kernel in products() {
-        let (module, _) = parse(&kernel);
-        // Each of 8 x 8 invocations computes 4 x 4 outputs.
-        assert_eq!(module.entry_points[0].workgroup_size, [8, 8, 1]);
-        assert_eq!(Loop::TILE, 8 * 4);
+    for gated in [false, true] {
+        for looping in Loop::available(&CAPABLE, gated) {
+            let function = if gated { Function::Gate(Gate::OAI) } else { Function::Activation(Activation::Relu) };
+            let (module, _) = parse(&matmul::Variant::new(looping, function).kernel());
+            let [rows, cols] = looping.side();
+            let [x, y, _] = module.entry_points[0].workgroup_size.map(u64::from);
+            let outputs = constant(&module, "TILE_ROWS") * constant(&module, "TILE_COLS");
+            // Invocations that share a depth have the same outputs.
+            let invocations = if matches!(looping, Loop::Dot(..)) { 1 } else { x * y };
+            assert_eq!(outputs * invocations, rows * cols, "{looping}");
+            let mut layouter = Layouter::default();
+            layouter.update(module.to_ctx()).unwrap();
+            let workgroup = module.global_variables.iter().filter(|(_, v)| v.space == naga::AddressSpace::WorkGroup);
+            let bytes: u32 = workgroup.map(|(_, v)| layouter[v.ty].size).sum();
+            assert_eq!(bytes, looping.workgroup_bytes(gated), "{looping}, gated {gated}");
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 use ffwd::accuracy::Sample;
 use ffwd::nn::{FeedForwardArgs, Layer};
 use ffwd::oracle::{Bounded, DenseWeights, GatedWeights, dense, gated};
-use ffwd::shader::matmul::Loop;
+use ffwd::shader::matmul::{Loop, Tile, Total};
 use ffwd::{Activation, Custom, Element, FeedForward, Gate, Gpu, Tensor};
 
 use super::{Guarded, half_unit, judge, numbers, rounded, sum_bound};
@@ -122,6 +122,23 @@ pub fn small(element: Element, len: usize, seed: u64) -> Vec<f32> {
 /// Rows for a layer.
 pub fn tokens(element: Element, tokens: usize, d_model: usize) -> Vec<f32> {
     numbers(element, tokens * d_model, 17)
+}
+
+/// Every loop of the device.
+pub fn loops(gpu: &Gpu) -> Vec<Loop> {
+    Loop::available(&gpu.capabilities(), true)
+}
+
+/// One loop of each sort that the device has.
+pub fn some_loops(gpu: &Gpu) -> Vec<Loop> {
+    let sorts = [Loop::Direct(4), Loop::Broadcast(2), Loop::Broadcast(8), Loop::Dot(2, Total::Tree), Loop::Tiled(Tile::SMALL_TWICE)];
+    let subgroup = |looping: &Loop| matches!(looping, Loop::Dot(4, Total::Subgroup(_)));
+    loops(gpu).into_iter().filter(|looping| sorts.contains(looping) || subgroup(looping)).collect()
+}
+
+/// One loop that stages nothing and one that stages: what loads, stores and epilogues meet is the same for all others.
+pub fn two_loops(_: &Gpu) -> Vec<Loop> {
+    vec![Loop::Direct(4), Loop::Tiled(Tile::SMALL)]
 }
 
 /// Runs a layer on rows that start `offset` elements off the alignment, as do hidden and y; both must be written whole.

@@ -2,8 +2,9 @@
 
 use std::io::Write;
 
-use ffwd::gpu::{describe, is_software, list};
-use ffwd::shader::matmul::Loop;
+use ffwd::Gpu;
+use ffwd::gpu::{capabilities, describe, is_software, list};
+use ffwd::tuning::{Problem, shipped};
 use ffwd::wgpu::{self, DeviceType, Features};
 use serde_json::{Value, json};
 
@@ -82,7 +83,7 @@ pub fn run(args: &Args, adapter: &AdapterArgs, out: &mut dyn Write) -> Result<()
             let has = if adapter.features().contains(feature) { "yes" } else { "no" };
             writeln!(out, "     {:<9} {name:<38}{has:>14}", if i == 0 { "features" } else { "" })?;
         }
-        for (i, (name, variant)) in variants(&info).into_iter().enumerate() {
+        for (i, (name, variant)) in variants(adapter).into_iter().enumerate() {
             writeln!(out, "     {:<9} {name}: {variant}", if i == 0 { "kernels" } else { "" })?;
         }
         writeln!(out)?;
@@ -91,13 +92,17 @@ pub fn run(args: &Args, adapter: &AdapterArgs, out: &mut dyn Write) -> Result<()
     Ok(())
 }
 
-fn variants(info: &wgpu::AdapterInfo) -> [(&'static str, String); 2] {
-    let software = is_software(info);
-    let why = if software { "software adapters want no workgroup memory" } else { "staged in workgroup memory" };
-    [
-        ("matmul", format!("{} ({why})", Loop::preferred(software).name())),
-        ("elementwise", "f32x4, with f32x1 where a length or an offset is no multiple of 4".into()),
-    ]
+/// What is chosen where nothing was measured.
+fn variants(adapter: &wgpu::Adapter) -> Vec<(String, String)> {
+    let capabilities = capabilities(&adapter.get_info(), &adapter.limits(), Gpu::wanted_features(adapter));
+    let mut variants: Vec<_> = [1, 16, 128]
+        .map(|tokens| {
+            let problem = Problem { gated: true, ..Problem::new(tokens, 1536, 576) };
+            (format!("gate and up, {tokens} x 576 x 1536"), shipped(&capabilities, &problem).to_string())
+        })
+        .into();
+    variants.push(("elementwise".into(), "f32x4, with f32x1 where a length or an offset is no multiple of 4".into()));
+    variants
 }
 
 fn as_json(index: usize, adapter: &wgpu::Adapter) -> Value {
@@ -105,7 +110,7 @@ fn as_json(index: usize, adapter: &wgpu::Adapter) -> Value {
     let limits: serde_json::Map<_, _> = limits(adapter).into_iter().map(|(name, value)| (name.into(), value.into())).collect();
     let has = |feature| Value::from(adapter.features().contains(feature));
     let features: serde_json::Map<_, _> = FEATURES.into_iter().map(|(name, feature)| (name.into(), has(feature))).collect();
-    let kernels: serde_json::Map<_, _> = variants(&info).into_iter().map(|(name, text)| (name.into(), text.into())).collect();
+    let kernels: serde_json::Map<_, _> = variants(adapter).into_iter().map(|(name, text)| (name, text.into())).collect();
     json!({
         "index": index,
         "name": info.name,

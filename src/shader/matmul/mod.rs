@@ -1,0 +1,210 @@
+//! Matrix kernels: a loop, linked with what one or two products accumulate and with an epilogue.
+
+mod looping;
+mod tile;
+
+pub use looping::{Capabilities, Loop, Tile, Total};
+
+use super::Kernel;
+use super::elementwise::function_files;
+use super::function::Function;
+use super::operand::{self, Lanes, Operand};
+use crate::element::Element;
+
+/// Which products a kernel computes, and what it applies to their sums.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Products {
+    /// One, and an activation.
+    One,
+    /// The gate's, and the gate over it and an up that lies in memory.
+    Gate,
+    /// Gate and up, and the gate over them.
+    GateUp,
+}
+
+/// What changes a matrix kernel's text.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Variant {
+    /// The loop.
+    pub looping: Loop,
+    /// What is multiplied: `a` by `b`, or by `b` and `b_up`.
+    pub products: Products,
+    /// Epilogue.
+    pub function: Function,
+    /// Kind of a, the left operand.
+    pub a: Element,
+    /// Kind of the weights.
+    pub b: Element,
+    /// Kind of the output.
+    pub out: Element,
+    /// Kind of the biases; `None` without.
+    pub bias: Option<Element>,
+    /// Kind of an up that lies in memory.
+    pub up: Element,
+    /// Kind of what is added to the result; `None` without.
+    pub residual: Option<Element>,
+    /// Whether a, and the weights, lie in memory with the depth as their first dimension.
+    pub transposed: [bool; 2],
+    /// Whether rows of a and of b can be read as vectors.
+    pub depth_lanes: [Lanes; 2],
+    /// Whether rows of the output, of up and of the residual can be read and stored as vectors.
+    pub out_lanes: Lanes,
+    /// Whether learnable parameters come from a tensor.
+    pub learned: bool,
+    /// Operands that are exactly the output, which is overwritten.
+    pub in_place: Vec<&'static str>,
+    /// Inputs that lie elsewhere in the buffer that is written.
+    pub shared: Vec<&'static str>,
+}
+
+impl Variant {
+    /// The plain product of two f32 operands with one function: whole vectors, no biases.
+    pub fn new(looping: Loop, function: Function) -> Self {
+        let products = if matches!(function, Function::Gate(_)) { Products::GateUp } else { Products::One };
+        Self {
+            looping,
+            products,
+            function,
+            a: Element::F32,
+            b: Element::F32,
+            out: Element::F32,
+            bias: None,
+            up: Element::F32,
+            residual: None,
+            transposed: [false; 2],
+            depth_lanes: [Lanes::Four; 2],
+            out_lanes: Lanes::Four,
+            learned: false,
+            in_place: Vec::new(),
+            shared: Vec::new(),
+        }
+    }
+
+    /// Visible name.
+    pub fn name(&self) -> String {
+        let Self { a, b, out, looping, .. } = self;
+        let products = match self.products {
+            Products::One => "linear",
+            Products::Gate => "gate",
+            Products::GateUp => "gate_up",
+        };
+        let [at, bt] = self.transposed.map(|transposed| if transposed { "t" } else { "" });
+        let [ad, bd] = self.depth_lanes.map(Lanes::count);
+        let mut name =
+            format!("matmul/{looping}/{products}/{}/{a}{at}*{b}{bt}->{out}/{ad}x{bd}x{}", self.function.name(), self.out_lanes.count());
+        for (flag, text) in [(self.bias.is_some(), "bias"), (self.residual.is_some(), "residual"), (self.learned, "learned")] {
+            if flag {
+                name = format!("{name}/{text}");
+            }
+        }
+        name
+    }
+
+    /// The weights' operands.
+    fn weights(&self) -> &'static [&'static str] {
+        match (self.looping, self.products) {
+            (Loop::Sum, _) => &[],
+            (_, Products::GateUp) => &["b", "b_up"],
+            _ => &["b"],
+        }
+    }
+
+    /// The biases' operands.
+    fn biases(&self) -> &'static [&'static str] {
+        match self.products {
+            Products::GateUp => &["bias", "bias_up"],
+            _ => &["bias"],
+        }
+    }
+
+    /// The tensors in the order of their offsets.
+    pub fn operands(&self) -> Vec<Operand> {
+        // A column of the transposed is read element by element, neighbours by neighbours.
+        let lanes = |of: usize| if self.transposed[of] { Lanes::One } else { self.depth_lanes[of] };
+        let a_lanes = if self.looping == Loop::Sum { self.out_lanes } else { lanes(0) };
+        let mut operands = vec![Operand::new("a", self.a, a_lanes, false)];
+        operands.extend(self.weights().iter().map(|name| Operand::new(name, self.b, lanes(1), false)));
+        operands.push(Operand::new("out", self.out, self.out_lanes, true));
+        if let Some(bias) = self.bias {
+            operands.extend(self.biases().iter().map(|name| Operand::new(name, bias, Lanes::One, false)));
+        }
+        if self.products == Products::Gate {
+            operands.push(Operand::new("up", self.up, self.out_lanes, false));
+        }
+        if let Some(residual) = self.residual {
+            operands.push(Operand::new("residual", residual, self.out_lanes, false));
+        }
+        if self.learned {
+            operands.push(Operand::new("learned", Element::F32, Lanes::One, false));
+        }
+        for operand in &mut operands {
+            if self.in_place.contains(&operand.name) {
+                operand.binding = "out".into();
+            }
+        }
+        operands
+    }
+
+    /// Links the kernel.
+    pub fn kernel(&self) -> Kernel {
+        let operand::Rendered { bindings, accessors: mut rendered, storage } = operand::render(&self.operands(), &self.shared);
+        let sum = self.looping == Loop::Sum;
+        if sum {
+            rendered += &operand::col_vectors("a", self.out_lanes, "params.a_stride");
+        } else {
+            rendered += &operand::row_vectors("a", self.depth_lanes[0], self.transposed[0]);
+        }
+        for name in self.weights() {
+            rendered += &operand::row_vectors(name, self.depth_lanes[1], self.transposed[1]);
+        }
+        for name in self.biases() {
+            let body = if self.bias.is_some() { format!("load_{name}(channel(col))") } else { "0.0".into() };
+            rendered += &format!("fn {name}_of(col: u32) -> f32 {{\n    return {body};\n}}\n");
+        }
+        if self.products == Products::Gate {
+            rendered += &operand::col_vectors("up", self.out_lanes, "params.out_stride");
+        }
+        let mut result = "v";
+        if self.residual.is_some() {
+            rendered += &operand::col_vectors("residual", self.out_lanes, "params.out_stride");
+            result = "v + residual_of(row, col)";
+        }
+        rendered += &format!("fn with_residual(row: u32, col: u32, v: vec4<f32>) -> vec4<f32> {{\n    return {result};\n}}\n");
+        if self.learned {
+            rendered += super::elementwise::LEARNED;
+        }
+        rendered += &self.function.value(self.learned);
+        if !sum {
+            rendered += &tile::render(self.looping, self.transposed);
+        }
+        let mut files = vec![include_str!("../../../shaders/matmul/params.wgsl")];
+        files.push(match self.looping {
+            Loop::Direct(_) => include_str!("../../../shaders/matmul/direct.wgsl"),
+            Loop::Broadcast(_) => include_str!("../../../shaders/matmul/broadcast.wgsl"),
+            Loop::Dot(..) => include_str!("../../../shaders/matmul/dot.wgsl"),
+            Loop::Tiled(_) => include_str!("../../../shaders/matmul/tiled.wgsl"),
+            Loop::Sum => include_str!("../../../shaders/matmul/sum.wgsl"),
+        });
+        if matches!(self.looping, Loop::Dot(_, Total::Tree)) {
+            files.push(include_str!("../../../shaders/matmul/tree.wgsl"));
+        }
+        files.push(match self.products {
+            Products::One => include_str!("../../../shaders/matmul/linear.wgsl"),
+            Products::Gate => include_str!("../../../shaders/matmul/gate.wgsl"),
+            Products::GateUp => include_str!("../../../shaders/matmul/gate_up.wgsl"),
+        });
+        match self.products {
+            _ if sum => {}
+            Products::One | Products::Gate => files.push(include_str!("../../../shaders/matmul/product.wgsl")),
+            Products::GateUp => files.push(include_str!("../../../shaders/matmul/products.wgsl")),
+        }
+        files.push(match self.out_lanes {
+            Lanes::Four => include_str!("../../../shaders/matmul/cols4.wgsl"),
+            Lanes::One => include_str!("../../../shaders/matmul/cols1.wgsl"),
+        });
+        files.extend(function_files(&self.function, false));
+        files.extend(storage);
+        let subgroups = self.looping.subgroups();
+        Kernel { subgroups, ..Kernel::link(self.name(), self.function.is_custom(), bindings, &files, &rendered) }
+    }
+}
