@@ -1,5 +1,7 @@
 //! The command line as its users meet it: the built binary, files in, files out.
 
+#[path = "cli/bench.rs"]
+mod bench;
 #[path = "cli/errors.rs"]
 mod errors;
 #[path = "cli/golden.rs"]

@@ -15,55 +15,159 @@ pub enum Clock {
     Wall,
 }
 
+impl Clock {
+    /// Its name in reports.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Timestamps => "timestamps",
+            Self::Wall => "wall",
+        }
+    }
+}
+
+/// How often a plan is run: until both `fewest` runs and `seconds` are spent, or `most` runs.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Effort {
+    /// Runs that there are in any case; at least 1.
+    pub fewest: usize,
+    /// Runs that are enough.
+    pub most: usize,
+    /// Seconds of the wall clock that are enough.
+    pub seconds: f64,
+}
+
 /// Seconds of each of `repetitions` runs of `plan`, sorted, and which clock measured. One run before them is not counted.
 ///
 /// # Errors
 /// [`Error::Gpu`] where the device is lost.
 pub fn time(gpu: &Gpu, plan: &Plan, repetitions: usize) -> Result<(Vec<f64>, Clock), Error> {
-    plan.submit(gpu);
-    gpu.wait()?;
-    // A software adapter's timestamps are the wall clock's, taken at odd moments.
-    if gpu.device().features().contains(wgpu::Features::TIMESTAMP_QUERY) && !gpu.is_software() {
-        let mut seconds = Vec::with_capacity(repetitions);
-        for _ in 0..repetitions {
-            seconds.push(timestamped(gpu, plan)?);
-        }
-        // Some drivers answer with zeros.
-        if seconds.iter().all(|s| *s > 0.0) {
-            seconds.sort_by(f64::total_cmp);
-            return Ok((seconds, Clock::Timestamps));
-        }
-    }
-    let mut seconds = Vec::with_capacity(repetitions);
-    for _ in 0..repetitions {
-        let start = Instant::now();
-        plan.submit(gpu);
-        gpu.wait()?;
-        seconds.push(start.elapsed().as_secs_f64());
-    }
-    seconds.sort_by(f64::total_cmp);
-    Ok((seconds, Clock::Wall))
+    let mut timer = Timer::new(gpu)?;
+    let seconds = timer.time(plan, Effort { fewest: repetitions, most: repetitions, seconds: 0.0 })?;
+    Ok((seconds, timer.clock()))
 }
 
-fn timestamped(gpu: &Gpu, plan: &Plan) -> Result<f64, Error> {
-    let device = gpu.device();
-    let query_set = device.create_query_set(&wgpu::QuerySetDescriptor { label: None, ty: wgpu::QueryType::Timestamp, count: 2 });
-    let resolved = gpu.buffer("timestamps", 16, wgpu::BufferUsages::QUERY_RESOLVE | wgpu::BufferUsages::COPY_SRC)?;
-    let staging = gpu.buffer("timestamps", 16, wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST)?;
-    let mut encoder = device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
-    let timestamp_writes = wgpu::ComputePassTimestampWrites {
-        query_set: &query_set,
-        beginning_of_pass_write_index: Some(0),
-        end_of_pass_write_index: Some(1),
-    };
-    plan.record_in(&mut encoder.begin_compute_pass(&wgpu::ComputePassDescriptor { label: None, timestamp_writes: Some(timestamp_writes) }));
-    encoder.resolve_query_set(&query_set, 0..2, &resolved, 0);
-    encoder.copy_buffer_to_buffer(&resolved, 0, &staging, 0, 16);
-    gpu.queue().submit([encoder.finish()]);
-    staging.map_async(wgpu::MapMode::Read, .., |_| {});
-    gpu.wait()?;
-    let mapped = staging.get_mapped_range(..).map_err(|error| gpu_error("reading timestamps", &error))?;
-    let ticks: &[u64] = bytemuck::cast_slice(&mapped);
-    // Backwards or equal means that they do not work here.
-    Ok(ticks[1].saturating_sub(ticks[0]) as f64 * f64::from(gpu.queue().get_timestamp_period()) * 1e-9)
+/// A clock for many plans.
+#[derive(Debug)]
+pub struct Timer {
+    gpu: Gpu,
+    stamps: Option<Stamps>,
+}
+
+/// Where a pass leaves its timestamps.
+#[derive(Debug)]
+struct Stamps {
+    queries: wgpu::QuerySet,
+    resolved: wgpu::Buffer,
+    staging: wgpu::Buffer,
+}
+
+impl Timer {
+    /// Timestamps where the device has them and is none of software, whose timestamps are the wall clock's, taken at odd
+    /// moments.
+    ///
+    /// # Errors
+    /// [`Error::OutOfMemory`].
+    pub fn new(gpu: &Gpu) -> Result<Self, Error> {
+        let stamped = gpu.device().features().contains(wgpu::Features::TIMESTAMP_QUERY) && !gpu.is_software();
+        Ok(Self { gpu: gpu.clone(), stamps: stamped.then(|| Stamps::new(gpu)).transpose()? })
+    }
+
+    /// What measures; the wall clock from the first plan on whose timestamps were all zero.
+    pub fn clock(&self) -> Clock {
+        if self.stamps.is_some() { Clock::Timestamps } else { Clock::Wall }
+    }
+
+    /// The device that is timed.
+    pub fn gpu(&self) -> &Gpu {
+        &self.gpu
+    }
+
+    /// Seconds of each run of `plan`, sorted. One run before them is not counted.
+    ///
+    /// # Errors
+    /// [`Error::Gpu`] where the device is lost.
+    pub fn time(&mut self, plan: &Plan, effort: Effort) -> Result<Vec<f64>, Error> {
+        plan.submit(&self.gpu);
+        self.gpu.wait()?;
+        if let Some(stamps) = &self.stamps {
+            let seconds = effort.runs(|| stamps.run(&self.gpu, plan))?;
+            // Some drivers answer with zeros.
+            if seconds.iter().all(|s| *s > 0.0) {
+                return Ok(seconds);
+            }
+            self.stamps = None;
+        }
+        effort.runs(|| {
+            let start = Instant::now();
+            plan.submit(&self.gpu);
+            self.gpu.wait()?;
+            Ok(start.elapsed().as_secs_f64())
+        })
+    }
+}
+
+impl Effort {
+    fn runs(self, mut run: impl FnMut() -> Result<f64, Error>) -> Result<Vec<f64>, Error> {
+        let (start, mut seconds) = (Instant::now(), Vec::new());
+        while seconds.len() < self.fewest.max(1) || (seconds.len() < self.most && start.elapsed().as_secs_f64() < self.seconds) {
+            seconds.push(run()?);
+        }
+        seconds.sort_by(f64::total_cmp);
+        Ok(seconds)
+    }
+}
+
+impl Stamps {
+    fn new(gpu: &Gpu) -> Result<Self, Error> {
+        let descriptor = wgpu::QuerySetDescriptor { label: Some("timestamps"), ty: wgpu::QueryType::Timestamp, count: 2 };
+        Ok(Self {
+            queries: gpu.device().create_query_set(&descriptor),
+            resolved: gpu.buffer("timestamps", 16, wgpu::BufferUsages::QUERY_RESOLVE | wgpu::BufferUsages::COPY_SRC)?,
+            staging: gpu.buffer("timestamps", 16, wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST)?,
+        })
+    }
+
+    fn run(&self, gpu: &Gpu, plan: &Plan) -> Result<f64, Error> {
+        let mut encoder = gpu.device().create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+        let timestamp_writes = wgpu::ComputePassTimestampWrites {
+            query_set: &self.queries,
+            beginning_of_pass_write_index: Some(0),
+            end_of_pass_write_index: Some(1),
+        };
+        let descriptor = wgpu::ComputePassDescriptor { label: None, timestamp_writes: Some(timestamp_writes) };
+        plan.record_in(&mut encoder.begin_compute_pass(&descriptor));
+        encoder.resolve_query_set(&self.queries, 0..2, &self.resolved, 0);
+        encoder.copy_buffer_to_buffer(&self.resolved, 0, &self.staging, 0, 16);
+        gpu.queue().submit([encoder.finish()]);
+        self.staging.map_async(wgpu::MapMode::Read, .., |_| {});
+        gpu.wait()?;
+        let ticks: [u64; 2] = {
+            let mapped = self.staging.get_mapped_range(..).map_err(|error| gpu_error("reading timestamps", &error))?;
+            let ticks: &[u64] = bytemuck::cast_slice(&mapped);
+            [ticks[0], ticks[1]]
+        };
+        self.staging.unmap();
+        // Backwards or equal means that they do not work here.
+        Ok(ticks[1].saturating_sub(ticks[0]) as f64 * f64::from(gpu.queue().get_timestamp_period()) * 1e-9)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn effort_bounds_the_runs_from_both_sides() {
+        let count = |fewest, most, seconds| {
+            let mut next = 5.0;
+            let runs = Effort { fewest, most, seconds }.runs(|| {
+                next -= 1.0;
+                Ok(next)
+            });
+            runs.unwrap()
+        };
+        assert_eq!(count(3, 100, 0.0), [2.0, 3.0, 4.0]);
+        assert_eq!(count(1, 4, f64::INFINITY), [1.0, 2.0, 3.0, 4.0]);
+        assert_eq!(count(0, 0, 0.0).len(), 1);
+    }
 }

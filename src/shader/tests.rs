@@ -111,8 +111,13 @@ fn products() -> Vec<Kernel> {
     kernels
 }
 
+fn ceilings() -> Vec<Kernel> {
+    let chains = super::ceilings::Chains::ALL.map(super::ceilings::Chains::kernel);
+    chains.into_iter().chain([super::ceilings::copy()]).collect()
+}
+
 fn all() -> Vec<Kernel> {
-    elementwise().into_iter().chain(sums()).chain(products()).chain([super::ceilings::copy()]).collect()
+    elementwise().into_iter().chain(sums()).chain(products()).chain(ceilings()).collect()
 }
 
 fn parse(kernel: &Kernel) -> (naga::Module, naga::valid::ModuleInfo) {
@@ -227,6 +232,9 @@ fn uniform_blocks_equal_their_twins_in_rust() {
         offsets,
         constants
     );
+    for kernel in ceilings().iter().filter(|kernel| kernel.name.contains("fma")) {
+        assert_block!(kernel, crate::bench::FmaParams, turns, factor, term, padding);
+    }
     let (fields, size) = block(&reduce::sums());
     assert_eq!(fields.last(), Some(&("offset".to_owned(), 16)));
     assert!(size as usize <= size_of::<crate::ops::SumsParams>());

@@ -2,6 +2,7 @@
 #![warn(missing_docs)]
 
 mod adapter;
+mod bench;
 mod demo;
 mod devices;
 mod error;
@@ -42,6 +43,8 @@ enum Command {
     Ffn(ffn::Args),
     /// Measure the accuracy contract of every function on this adapter
     Verify(verify::Args),
+    /// Measure speeds beside this adapter's own ceilings
+    Bench(bench::Args),
     /// Draw activations and their derivatives
     Plot(plot::Args),
 }
@@ -55,6 +58,7 @@ fn main() -> ExitCode {
         Command::Run(args) => run::run(&args, &adapter, &mut out),
         Command::Ffn(args) => ffn::run(&args, &adapter, &mut out),
         Command::Verify(args) => verify::run(&args, &adapter, &mut out),
+        Command::Bench(args) => bench::run(&args, &adapter, &mut out),
         Command::Plot(args) => plot::run(&args, &adapter, &mut out),
     };
     match result.and_then(|()| Ok(out.flush()?)) {
