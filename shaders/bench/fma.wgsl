@@ -2,7 +2,7 @@
 // many chains of so many lanes, and what they sum to at the end.
 
 struct Params {
-    /// Turns of the loop, each of four steps of every chain.
+    /// Turns of the loop, each of several steps of every chain.
     turns: u32,
     /// What every accumulator is multiplied by, and what is added: 1 and 1, which the compiler cannot know.
     factor: f32,

@@ -58,7 +58,6 @@ impl Ceilings {
         json!({
             "copy_bytes_per_second": self.copy_bytes,
             "f32_flops_per_second": self.f32_flops,
-            "f32_kernel": self.f32_kernel,
             "cooperative_flops_per_second": self.cooperative_flops,
             "dispatch_seconds": self.dispatch_seconds,
             "upload_bytes_per_second": self.upload_bytes,

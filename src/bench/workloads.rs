@@ -112,20 +112,6 @@ impl Task {
         }
     }
 
-    /// Elements of the largest tensor, hidden included, and of all.
-    pub fn tensors(&self) -> (f64, f64) {
-        match *self {
-            Self::Elementwise { elements, .. } => (elements as f64, self.operands()),
-            Self::Product { rows, cols, depth } => {
-                (product(&[rows, depth]).max(product(&[cols, depth])).max(product(&[rows, cols])), self.operands())
-            }
-            Self::FeedForward { tokens, d_model, d_ff, .. } => {
-                let hidden = product(&[tokens, d_ff]);
-                (product(&[d_model, d_ff]).max(hidden), self.operands() + hidden)
-            }
-        }
-    }
-
     /// Elements of a layer's matrices.
     fn weights(&self) -> f64 {
         match self {
@@ -154,6 +140,18 @@ impl Workload {
     /// Bytes of all operands, each counted once.
     pub fn bytes(&self) -> f64 {
         self.task.operands() * self.element.size() as f64
+    }
+
+    /// Bytes of the largest tensor, hidden included.
+    pub fn largest(&self) -> f64 {
+        let size = self.element.size() as f64;
+        match self.task {
+            Task::Elementwise { elements, .. } => elements as f64 * size,
+            Task::Product { rows, cols, depth } => product(&[rows, depth]).max(product(&[cols, depth])).max(product(&[rows, cols])) * size,
+            Task::FeedForward { tokens, d_model, d_ff, .. } => {
+                (product(&[d_model, d_ff]) * size).max(product(&[tokens, d_ff]) * Element::F32.size() as f64)
+            }
+        }
     }
 
     /// Whether it is made of products.
@@ -300,7 +298,7 @@ mod tests {
         assert_eq!((decode.flops(), decode.bytes()), (352_321_536.0, 2.0 * (176_160_768.0 + 8192.0)));
         let dense = find("gelu/bert-base/512/f32");
         assert_eq!((dense.flops(), dense.bytes()), (4_831_838_208.0, 4.0 * (4_718_592.0 + 3840.0 + 786_432.0)));
-        assert_eq!(dense.task.tensors().0, 768.0 * 3072.0);
+        assert_eq!((dense.largest(), decode.largest()), (4.0 * 768.0 * 3072.0, 2.0 * 4096.0 * 14336.0));
         let gate = find("swiglu/4M/bf16");
         assert_eq!((gate.flops(), gate.bytes()), (8_388_608.0, 25_165_824.0));
         let skinny = find("product/16x4096x4096/f32");

@@ -11,4 +11,4 @@ pub use device::Gpu;
 pub use plan::Plan;
 pub(crate) use plan::{Bound, PlanBuilder, touched};
 pub use tensor::Tensor;
-pub use timing::{Clock, Effort, Timer, time};
+pub use timing::{Clock, Effort, Timer, WARM_UP, time};

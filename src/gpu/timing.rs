@@ -25,6 +25,9 @@ impl Clock {
     }
 }
 
+/// Seconds in which a device that was idle finds its speed.
+pub const WARM_UP: f64 = 0.01;
+
 /// How often a plan is run: until both `fewest` runs and `seconds` are spent, or `most` runs.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Effort {
@@ -36,7 +39,7 @@ pub struct Effort {
     pub seconds: f64,
 }
 
-/// Seconds of each of `repetitions` runs of `plan`, sorted, and which clock measured. One run before them is not counted.
+/// Seconds of each of `repetitions` runs of `plan`, sorted, and which clock measured; see [`Timer::time`].
 ///
 /// # Errors
 /// [`Error::Gpu`] where the device is lost.
@@ -82,13 +85,19 @@ impl Timer {
         &self.gpu
     }
 
-    /// Seconds of each run of `plan`, sorted. One run before them is not counted.
+    /// Seconds of each run of `plan`, sorted. What is run in the first [`WARM_UP`] seconds, once at least, is not counted.
     ///
     /// # Errors
     /// [`Error::Gpu`] where the device is lost.
     pub fn time(&mut self, plan: &Plan, effort: Effort) -> Result<Vec<f64>, Error> {
-        plan.submit(&self.gpu);
-        self.gpu.wait()?;
+        let start = Instant::now();
+        loop {
+            plan.submit(&self.gpu);
+            self.gpu.wait()?;
+            if start.elapsed().as_secs_f64() >= WARM_UP {
+                break;
+            }
+        }
         if let Some(stamps) = &self.stamps {
             let seconds = effort.runs(|| stamps.run(&self.gpu, plan))?;
             // Some drivers answer with zeros.

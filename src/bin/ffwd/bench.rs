@@ -21,7 +21,7 @@ pub struct Args {
     #[arg(long, value_name = "TEXT")]
     filter: Option<String>,
     /// Skip workloads that would take longer than this, all of their runs together
-    #[arg(long, value_name = "SECONDS", default_value_t = 20.0)]
+    #[arg(long, value_name = "SECONDS", default_value_t = 25.0)]
     max_seconds: f64,
     /// Also write everything to this file, as JSON
     #[arg(long, value_name = "FILE")]
@@ -33,7 +33,7 @@ pub fn run(args: &Args, adapter: &AdapterArgs, out: &mut dyn Write) -> Result<()
     let output = args.json.as_deref().map(Output::check).transpose()?;
     let wanted = args.filter.as_deref().unwrap_or_default().to_lowercase();
     let mut workloads = workloads(args.quick)?;
-    workloads.retain(|workload| workload.name.contains(&wanted));
+    workloads.retain(|workload| workload.name.to_lowercase().contains(&wanted));
     if workloads.is_empty() {
         let hint = if args.quick { "; without --quick there are more" } else { "" };
         return message(format!("no workload's name holds `{wanted}`{hint}"));
@@ -43,7 +43,7 @@ pub fn run(args: &Args, adapter: &AdapterArgs, out: &mut dyn Write) -> Result<()
     let bar = progress::bar(workloads.len() + 1, "measuring");
     bar.set_message("ceilings");
     let mut bench = Bench::start(&gpu, Options { quick: args.quick, max_seconds: args.max_seconds })?;
-    for workload in workloads {
+    for workload in &workloads {
         bar.inc(1);
         bar.set_message(workload.name.clone());
         bench.measure(workload)?;
@@ -81,6 +81,7 @@ fn print_ceilings(out: &mut dyn Write, ceilings: &Ceilings) -> Result<(), CliErr
     let rows = [
         ("copy", giga(ceilings.copy_bytes, "GB/s")),
         ("f32 multiply-adds", giga(ceilings.f32_flops, "GFLOP/s")),
+        ("  shown by", ceilings.f32_kernel.clone()),
         ("cooperative f16", ceilings.cooperative_flops.map_or_else(none, |rate| giga(rate, "GFLOP/s"))),
         ("one more dispatch", ceilings.dispatch_seconds.map_or_else(none, duration)),
         ("upload", giga(ceilings.upload_bytes, "GB/s")),
@@ -103,7 +104,7 @@ fn print_group(out: &mut dyn Write, group: Group, measured: &[&Measurement]) -> 
             format!("{:.1}", m.gbytes()),
             format!("{:.2}", m.share()),
             m.roof.bound().to_owned(),
-            format!("{:.3}", m.worst_error),
+            format!("{:.0e}", m.worst_error),
         ]);
     }
     writeln!(out)?;
@@ -119,12 +120,10 @@ fn duration(seconds: f64) -> String {
         s if s >= 1e-3 => (s * 1e3, "ms"),
         s => (s * 1e6, "us"),
     };
-    let digits = if value >= 100.0 {
-        0
-    } else if value >= 10.0 {
-        1
-    } else {
-        2
+    let digits = match value {
+        v if v >= 100.0 => 0,
+        v if v >= 10.0 => 1,
+        _ => 2,
     };
     format!("{value:.digits$} {unit}")
 }
