@@ -10,6 +10,7 @@ mod ffn;
 mod files;
 mod plot;
 mod progress;
+mod report;
 mod run;
 mod table;
 mod verify;
@@ -47,6 +48,8 @@ enum Command {
     Bench(bench::Args),
     /// Draw activations and their derivatives
     Plot(plot::Args),
+    /// Make one page of what `ffwd bench --json` wrote on several adapters
+    Report(report::Args),
 }
 
 fn main() -> ExitCode {
@@ -60,6 +63,7 @@ fn main() -> ExitCode {
         Command::Verify(args) => verify::run(&args, &adapter, &mut out),
         Command::Bench(args) => bench::run(&args, &adapter, &mut out),
         Command::Plot(args) => plot::run(&args, &adapter, &mut out),
+        Command::Report(args) => report::run(&args, &mut out),
     };
     match result.and_then(|()| Ok(out.flush()?)) {
         Ok(()) => ExitCode::SUCCESS,
