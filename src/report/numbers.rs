@@ -7,7 +7,7 @@ pub fn plain(value: f64) -> String {
     let size = value.abs();
     let digits: usize = match size {
         0.0 => 0,
-        _ if size < 1e-3 || size >= 1e9 => return format!("{value:.2e}"),
+        _ if !(1e-3..1e9).contains(&size) => return format!("{value:.2e}"),
         _ if size < 0.00995 => 5,
         _ if size < 0.0995 => 4,
         _ if size < 0.995 => 3,

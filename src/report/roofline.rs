@@ -21,13 +21,15 @@ pub struct Size {
     class: &'static str,
     width: f64,
     height: f64,
+    /// How far a label may stand from its point, the best first.
+    reach: &'static [f64],
 }
 
 impl Size {
     /// For screens and paper.
-    pub const WIDE: Self = Self { class: "plot wide", width: 1080.0, height: 600.0 };
+    pub const WIDE: Self = Self { class: "plot wide", width: 1080.0, height: 600.0, reach: &[POINT, 14.0, 24.0] };
     /// For phones.
-    pub const NARROW: Self = Self { class: "plot narrow", width: 370.0, height: 460.0 };
+    pub const NARROW: Self = Self { class: "plot narrow", width: 370.0, height: 460.0, reach: &[POINT] };
 }
 
 /// A point of the plot.
@@ -98,7 +100,7 @@ impl<'a> Plot<'a> {
             for (roof, line) in self.roofs.iter().zip(&lines) {
                 self.roof(svg, roof, line, &mut room);
             }
-            self.labels(svg, x, y, &mut room);
+            self.labels(svg, [x, y], size.reach, &mut room);
             for point in &self.points {
                 self.point(svg, point, x, y);
             }
@@ -148,7 +150,7 @@ impl<'a> Plot<'a> {
     }
 
     /// Letters and numbers beside the points, as far as there is room.
-    fn labels(&self, svg: &mut Markup, x: Axis, y: Axis, room: &mut Room) {
+    fn labels(&self, svg: &mut Markup, [x, y]: [Axis; 2], reach: &[f64], room: &mut Room) {
         if self.points.len() > MOST_LABELS {
             return;
         }
@@ -162,7 +164,7 @@ impl<'a> Plot<'a> {
                     Area::around([at[0] + f64::from(dx) * reach[0], at[1] + f64::from(dy) * reach[1]], size)
                 })
             };
-            let Some(place) = room.place([POINT, 14.0, 24.0, 36.0].into_iter().flat_map(around)) else { continue };
+            let Some(place) = room.place(reach.iter().copied().flat_map(around)) else { continue };
             let middle = place.middle();
             svg.element("g", &[("class", &format!("mark {}", color(point.adapter)))], |g| {
                 let far =
