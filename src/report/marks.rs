@@ -41,7 +41,8 @@ mod tests {
     /// Colours named `--NAME` in one half of the style sheet, in linear light.
     fn colors(half: &str, name: &str) -> Vec<Rgb> {
         let channel = |text: &str| (f64::from(u8::from_str_radix(text, 16).unwrap()) / 255.0).powf(2.2);
-        let hex = half.split(&format!("--{name}")).skip(1).map(|rest| rest.split('#').nth(1).unwrap());
+        let name = format!("--{name}");
+        let hex = half.split(&*name).skip(1).map(|rest| rest.split('#').nth(1).unwrap());
         hex.map(|hex| [&hex[0..2], &hex[2..4], &hex[4..6]].map(channel)).collect()
     }
 
