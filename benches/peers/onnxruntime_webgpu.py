@@ -160,7 +160,7 @@ def measure(name, unit, amount, make, runs):
     # NaN where both are 0.
     error = float(np.max(np.divide(error, terms, out=np.zeros_like(error), where=error != 0.0)))
     row = {"workload": name, "unit": unit, "allowed_error": allowed, "error": error, "first_s": first, "seconds": []}
-    row["right"] = error <= allowed and float(done.numpy()[0, 0]) == y[0, 0]
+    row["right"] = bool(error <= allowed and float(done.numpy()[0, 0]) == y[0, 0])
     if row["right"]:
         row["seconds"] = [run() for _ in range(WARM_UPS + runs)][WARM_UPS:]
         row["median_s"] = statistics.median(row["seconds"])

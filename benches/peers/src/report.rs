@@ -77,7 +77,11 @@ pub fn print_header(header: &Header) {
 /// Prints one row.
 pub fn print_row(row: &Row) {
     let milliseconds = |side: &Side| side.median().map_or("-".into(), |s| format!("{:.3}", 1e3 * s));
-    let rate = |side: &Side| side.median().map_or("wrong".into(), |s| format!("{:.2} {}", per_second(row.work, s), unit(row.work)));
+    let rate = |side: &Side| match side.median() {
+        Some(s) => format!("{:.2} {}", per_second(row.work, s), unit(row.work)),
+        None if side.error <= row.allowed => "-".into(),
+        None => "wrong".into(),
+    };
     println!(
         "{:<28} {:>10} {:>10} {:>9} {:>18} {:>18} {:>9.2} {:>9.2} {:>8.0} {:>12.2}",
         row.name,
