@@ -15,8 +15,6 @@ pub struct Header {
     pub date: String,
     /// Names and versions of the crates that are compared.
     pub versions: Vec<(&'static str, &'static str)>,
-    /// How burn makes shaders.
-    pub compiler: &'static str,
     /// Counted runs of each side.
     pub runs: usize,
 }
@@ -25,8 +23,7 @@ impl Header {
     /// For this program, as it was locked and compiled.
     pub fn new(adapter: String, runs: usize) -> Self {
         let versions = ["ffwd", "burn", "cubecl-wgpu", "wgpu"].map(|name| (name, locked_version(name)));
-        let compiler = if cfg!(feature = "vulkan") { "SPIR-V where the adapter allows it" } else { "WGSL" };
-        Self { adapter, date: today(), versions: versions.to_vec(), compiler, runs }
+        Self { adapter, date: today(), versions: versions.to_vec(), runs }
     }
 }
 
@@ -66,7 +63,7 @@ fn civil(mut days: u64) -> (u64, usize, u64) {
 pub fn print_header(header: &Header) {
     let versions: Vec<_> = header.versions.iter().map(|(name, version)| format!("{name} {version}")).collect();
     println!("{} on {}", header.date, header.adapter);
-    println!("{}; burn compiles to {}; medians of {} runs that take turns", versions.join(", "), header.compiler, header.runs);
+    println!("{}; both through WGSL; medians of {} runs that take turns", versions.join(", "), header.runs);
     println!("Errors: the largest, in units of 2^-24 of the sum of the absolute values of what is added up.\n");
     println!(
         "{:<28} {:>10} {:>10} {:>9} {:>18} {:>18} {:>9} {:>9} {:>8} {:>12}",
@@ -141,7 +138,6 @@ pub fn json(header: &Header, rows: &[Row]) -> Value {
         "date": header.date,
         "adapter": header.adapter,
         "versions": versions,
-        "burn_compiles_to": header.compiler,
         "runs": header.runs,
         "rows": rows.collect::<Vec<_>>(),
     })
