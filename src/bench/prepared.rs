@@ -78,7 +78,7 @@ impl Workload {
         let a = Noise::new(X, self.element).tensor(gpu, &[rows, depth])?;
         let weight = Noise::weights(FIRST, self.element, depth).tensor(gpu, &[cols, depth])?;
         let weights = Weights::One { weight: &weight, bias: None };
-        let plan = Linear::new(gpu, Activation::Identity).plan(LinearArgs { a: &a, weights, out: &out, parameters: None })?;
+        let plan = Linear::new(gpu, Activation::Identity).plan(LinearArgs::new(&a, weights, &out))?;
         Ok((plan, out))
     }
 
