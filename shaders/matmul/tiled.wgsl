@@ -3,7 +3,7 @@
 // round is enough, since nobody can be two rounds ahead.
 
 var<workgroup> a_tile: array<vec4<f32>, A_SLOTS * BUFFERS>;
-var<workgroup> b_tile: array<B, B_SLOTS * BUFFERS>;
+var<workgroup> b_tile: array<Column, B_SLOTS * BUFFERS>;
 
 @compute @workgroup_size(GROUP_COLS, GROUP_ROWS)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) id: vec3<u32>,
@@ -48,12 +48,12 @@ fn fetch_a(slot: u32, row: u32, k: u32, end: u32) -> vec4<f32> {
     return vec4<f32>();
 }
 
-fn fetch_b(slot: u32, col: u32, k: u32, end: u32) -> B {
+fn fetch_b(slot: u32, col: u32, k: u32, end: u32) -> Column {
     let place = b_place(slot);
     if k + place.y < end {
         return load_col(col + place.x, k + place.y);
     }
-    return B();
+    return Column();
 }
 
 fn stage_a(slot: u32, buffer: u32, v: vec4<f32>) {
@@ -61,7 +61,7 @@ fn stage_a(slot: u32, buffer: u32, v: vec4<f32>) {
     a_tile[a_slot(buffer, place.y, place.x)] = v;
 }
 
-fn stage_b(slot: u32, buffer: u32, v: B) {
+fn stage_b(slot: u32, buffer: u32, v: Column) {
     let place = b_place(slot);
     b_tile[b_slot(buffer, place.y, place.x)] = v;
 }

@@ -3,7 +3,7 @@
 use std::sync::{Mutex, PoisonError};
 
 use crate::error::Error;
-use crate::shader::matmul::Capabilities;
+use crate::shader::matmul::{Capabilities, Matrices};
 
 /// Which adapter is wanted.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -107,14 +107,41 @@ pub fn is_software(info: &wgpu::AdapterInfo) -> bool {
     info.device_type == wgpu::DeviceType::Cpu || info.name.starts_with("llvmpipe")
 }
 
-/// What matrix kernels may use of a device of this adapter with these limits and features.
-pub fn capabilities(info: &wgpu::AdapterInfo, limits: &wgpu::Limits, features: wgpu::Features) -> Capabilities {
+/// What matrix kernels may use of a device of this adapter with these limits and features. `cooperative` counts only with
+/// its features.
+pub fn capabilities(
+    info: &wgpu::AdapterInfo,
+    limits: &wgpu::Limits,
+    features: wgpu::Features,
+    cooperative: Option<Matrices>,
+) -> Capabilities {
     Capabilities {
         software: is_software(info),
         workgroup_bytes: limits.max_compute_workgroup_storage_size,
         invocations: limits.max_compute_invocations_per_workgroup,
         subgroup: features.contains(wgpu::Features::SUBGROUP).then_some((info.subgroup_min_size, info.subgroup_max_size)),
+        cooperative: cooperative.filter(|_| features.contains(COOPERATIVE)),
     }
+}
+
+/// What cooperative kernels need.
+pub(super) const COOPERATIVE: wgpu::Features = wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX.union(wgpu::Features::SHADER_F16);
+
+/// The largest cooperative matrices of f16 with f32 sums. The feature alone says nothing: an adapter may have it for shapes
+/// and kinds that no kernel can name.
+pub fn matrices(adapter: &wgpu::Adapter) -> Option<Matrices> {
+    if !adapter.features().contains(COOPERATIVE) {
+        return None;
+    }
+    let (f16, f32) = (wgpu::CooperativeScalarType::F16, wgpu::CooperativeScalarType::F32);
+    let square = |tile: u32| {
+        adapter
+            .cooperative_matrix_properties()
+            .iter()
+            .any(|p| p.m_size == tile && p.n_size == tile && p.k_size == tile && p.ab_type == f16 && p.cr_type == f32)
+    };
+    let tile = [16, 8].into_iter().find(|tile| square(*tile))?;
+    Some(Matrices { tile, lanes: adapter.get_info().subgroup_max_size.max(1) })
 }
 
 fn kind(info: &wgpu::AdapterInfo) -> &'static str {

@@ -3,9 +3,9 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::adapters::{Choice, Selection};
+use super::adapters::{COOPERATIVE, Choice, Selection};
 use crate::error::Error;
-use crate::shader::matmul::Capabilities;
+use crate::shader::matmul::{Capabilities, Matrices};
 use crate::shader::{Access, Kernel};
 use crate::tuning::Cache;
 
@@ -19,14 +19,16 @@ struct Inner {
     queue: wgpu::Queue,
     info: wgpu::AdapterInfo,
     limits: wgpu::Limits,
+    cooperative: Option<Matrices>,
     pipelines: Mutex<HashMap<String, Arc<wgpu::ComputePipeline>>>,
     /// Read from the user's file when first asked for.
     tuned: Mutex<Option<Cache>>,
 }
 
 impl Gpu {
-    /// Features that are used where the adapter has them: timestamps, and subgroups but for Metal, where asking for them
-    /// is said to slow every kernel down. Every operation runs without any.
+    /// Features that are used where the adapter has them: timestamps, and subgroups but for Metal, where asking for them is
+    /// said to slow every kernel down. Every operation runs without any. [`Gpu::open`] asks for cooperative matrices, too,
+    /// where the adapter has any that a kernel can name; that takes a word of `unsafe`, since they are experimental.
     pub fn wanted_features(adapter: &wgpu::Adapter) -> wgpu::Features {
         let metal = adapter.get_info().backend == wgpu::Backend::Metal;
         let subgroups = if metal { wgpu::Features::empty() } else { wgpu::Features::SUBGROUP };
@@ -46,7 +48,8 @@ impl Gpu {
     /// # Errors
     /// [`Error::Device`].
     pub fn from_choice(choice: &Choice) -> Result<Self, Error> {
-        Self::with_limits(&choice.adapter, Self::wanted_features(&choice.adapter), choice.adapter.limits())
+        let cooperative = if super::adapters::matrices(&choice.adapter).is_some() { COOPERATIVE } else { wgpu::Features::empty() };
+        Self::with_limits(&choice.adapter, Self::wanted_features(&choice.adapter) | cooperative, choice.adapter.limits())
     }
 
     /// Opens this adapter with WebGPU's default limits and no optional feature: what every browser grants.
@@ -59,16 +62,25 @@ impl Gpu {
     }
 
     fn with_limits(adapter: &wgpu::Adapter, required_features: wgpu::Features, required_limits: wgpu::Limits) -> Result<Self, Error> {
-        let descriptor = wgpu::DeviceDescriptor { label: Some("ffwd"), required_features, required_limits, ..Default::default() };
+        let experimental = required_features.intersects(wgpu::Features::all_experimental_mask());
+        let experimental_features = if experimental { permitted() } else { wgpu::ExperimentalFeatures::disabled() };
+        let descriptor =
+            wgpu::DeviceDescriptor { label: Some("ffwd"), required_features, required_limits, experimental_features, ..Default::default() };
         let (device, queue) = pollster::block_on(adapter.request_device(&descriptor))
             .map_err(|error| Error::Device { adapter: adapter.get_info().name, reason: error.to_string() })?;
-        Ok(Self::from_parts(device, queue))
+        Ok(Self::from_parts_with(device, queue, super::adapters::matrices(adapter)))
     }
 
     /// A guest on the caller's device. Nothing is requested of it; what the kernels may use is read from it.
     pub fn from_parts(device: wgpu::Device, queue: wgpu::Queue) -> Self {
+        Self::from_parts_with(device, queue, None)
+    }
+
+    /// The same, on a device whose adapter multiplies these cooperative matrices: [`matrices`](super::matrices) of the adapter,
+    /// which a device does not tell. They are used if the device has the features, too.
+    pub fn from_parts_with(device: wgpu::Device, queue: wgpu::Queue, cooperative: Option<Matrices>) -> Self {
         let (info, limits) = (device.adapter_info(), device.limits());
-        Self(Arc::new(Inner { device, queue, info, limits, pipelines: Mutex::default(), tuned: Mutex::default() }))
+        Self(Arc::new(Inner { device, queue, info, limits, cooperative, pipelines: Mutex::default(), tuned: Mutex::default() }))
     }
 
     /// The device.
@@ -98,17 +110,18 @@ impl Gpu {
 
     /// What matrix kernels may use here.
     pub fn capabilities(&self) -> Capabilities {
-        super::adapters::capabilities(self.info(), self.limits(), self.device().features())
+        super::adapters::capabilities(self.info(), self.limits(), self.device().features(), self.0.cooperative)
     }
 
     /// What tells this adapter's measurements from those of others: its name, backend and driver, what kernels may use of
     /// it, and the version of this crate.
     pub fn tuning_key(&self) -> String {
         let wgpu::AdapterInfo { name, backend, driver, driver_info, .. } = self.info();
-        let Capabilities { workgroup_bytes, invocations, subgroup, .. } = self.capabilities();
+        let Capabilities { workgroup_bytes, invocations, subgroup, cooperative, .. } = self.capabilities();
         let lanes = subgroup.map_or("none".into(), |(least, most)| format!("{least}-{most}"));
+        let tile = cooperative.map_or(0, |matrices| matrices.tile);
         let version = env!("CARGO_PKG_VERSION");
-        format!("{name} | {backend:?} | {driver} {driver_info} | {workgroup_bytes} {invocations} {lanes} | ffwd {version}")
+        format!("{name} | {backend:?} | {driver} {driver_info} | {workgroup_bytes} {invocations} {lanes} {tile} | ffwd {version}")
     }
 
     /// Reads or changes what was measured on this adapter.
@@ -185,6 +198,17 @@ impl Gpu {
             None => Ok(pipeline),
             Some(error) => Err(gpu_error(&format!("compiling {}", kernel.name), &error)),
         }
+    }
+}
+
+fn permitted() -> wgpu::ExperimentalFeatures {
+    // SAFETY: what is permitted is what `Gpu::from_choice` asks for, and of experimental features that is cooperative
+    // matrices alone. Their kernels (shader/matmul/cooperative.rs) load and store whole tiles of workgroup arrays whose
+    // sizes are constants of the same text, at multiples of a tile, so none reaches past an end; the tile's size and kinds
+    // are ones that the adapter lists; and the tuner, without which they are not chosen, compares them with other kernels.
+    #[allow(unsafe_code, reason = "wgpu permits experimental features only through an unsafe function")]
+    unsafe {
+        wgpu::ExperimentalFeatures::enabled()
     }
 }
 

@@ -6,7 +6,7 @@ mod plan;
 mod tensor;
 mod timing;
 
-pub use adapters::{Choice, Selection, capabilities, describe, is_software, list};
+pub use adapters::{Choice, Selection, capabilities, describe, is_software, list, matrices};
 pub use device::Gpu;
 pub use plan::Plan;
 pub(crate) use plan::{Bound, PlanBuilder, touched};

@@ -4,6 +4,7 @@ use super::checks;
 use super::product::{Operand, Product};
 use super::tuner;
 use crate::activation::Activation;
+use crate::element::Element;
 use crate::error::Error;
 use crate::gate::Gate;
 use crate::gpu::{Gpu, Plan, Tensor};
@@ -150,6 +151,9 @@ impl Linear {
                 runs(&self.gpu, strategy.looping, fused)?;
                 if fused && strategy.slices > 1 {
                     return Err(Error::Unsupported { function: strategy.to_string(), what: "split depth of gate and up in one kernel" });
+                }
+                if matches!(strategy.looping, Loop::Cooperative(_)) && (problem.a, problem.b) != (Element::F16, Element::F16) {
+                    return Err(Error::Unsupported { function: strategy.to_string(), what: "use for operands that are not f16" });
                 }
                 Ok(strategy)
             }

@@ -201,7 +201,7 @@ impl<'a> Product<'a> {
         let [all_rows, cols, depth] = [self.problem.rows, cols, depth].map(|n| n as u64);
         let limits = self.gpu.limits();
         let side = u64::from(limits.max_compute_workgroups_per_dimension);
-        let tile = variant.looping.side();
+        let tile = variant.looping.side(self.products == Products::GateUp);
         let most = |operand: &Operand<'_>| Bound::max_elements(self.gpu, operand.tensor);
         let mut steps = Steps { rows: side * tile[0], cols: side * tile[1], depth: depth.max(1) };
         let mut whole = u64::MAX;
@@ -307,7 +307,7 @@ impl<'a> Product<'a> {
                 bounds.push((operand.binding, bound));
             }
         }
-        let [tile_rows, tile_cols] = variant.looping.side();
+        let [tile_rows, tile_cols] = variant.looping.side(self.products == Products::GateUp);
         let depth_slices = if sum { 1 } else { part.slices };
         let grid = [col.len.div_ceil(tile_cols), row.len.div_ceil(tile_rows), depth_slices].map(|n| n as u32);
         builder.push_grid(kernel, bytemuck::bytes_of(&params), bounds.into_iter().map(|(_, bound)| bound).collect(), grid)

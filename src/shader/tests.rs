@@ -5,7 +5,7 @@ use naga::proc::Layouter;
 
 use super::elementwise::Variant;
 use super::function::Function;
-use super::matmul::{self, Capabilities, Loop, Products};
+use super::matmul::{self, Capabilities, Loop, Matrices, Products};
 use super::operand::Lanes;
 use super::reduce::{self, Terms};
 use super::{Access, Kernel};
@@ -67,14 +67,29 @@ fn sums() -> Vec<Kernel> {
 }
 
 /// A device that runs every loop.
-const CAPABLE: Capabilities = Capabilities { software: false, workgroup_bytes: 32768, invocations: 256, subgroup: Some((32, 32)) };
+const CAPABLE: Capabilities = Capabilities {
+    software: false,
+    workgroup_bytes: 32768,
+    invocations: 256,
+    subgroup: Some((32, 32)),
+    cooperative: Some(Matrices { tile: 16, lanes: 32 }),
+};
+
+/// Another, whose subgroups do not tell their numbers.
+const OTHER: Capabilities = Capabilities { subgroup: None, cooperative: Some(Matrices { tile: 8, lanes: 64 }), ..CAPABLE };
+
+fn loops(gated: bool) -> Vec<Loop> {
+    let mut loops = Loop::available(&CAPABLE, gated);
+    loops.extend(Loop::available(&OTHER, gated).into_iter().filter(|looping| matches!(looping, Loop::Cooperative(_))));
+    loops
+}
 
 /// Every loop with one function of each sort, and every function on one loop.
 fn products() -> Vec<Kernel> {
     let some = || functions().into_iter().filter(|f| ["relu", "prelu", "snake", "swiglu", "swiglu_oai"].contains(&f.name()));
     let mut variants = Vec::new();
     for gated in [false, true] {
-        let loops = Loop::available(&CAPABLE, gated).into_iter().chain((!gated).then_some(Loop::Sum));
+        let loops = loops(gated).into_iter().chain((!gated).then_some(Loop::Sum));
         for (looping, function) in loops.flat_map(|looping| some().map(move |function| (looping, function))) {
             if matches!(function, Function::Gate(_)) == gated {
                 variants.push(matmul::Variant::new(looping, function));
@@ -89,6 +104,9 @@ fn products() -> Vec<Kernel> {
     for variant in variants.into_iter().chain(gates) {
         for lanes in [Lanes::Four, Lanes::One] {
             for element in Element::ALL {
+                if matches!(variant.looping, Loop::Cooperative(_)) && element != Element::F16 {
+                    continue;
+                }
                 let whole = lanes == Lanes::Four;
                 // The options together, where nothing is a vector, are the largest kernel.
                 let variant = matmul::Variant {
@@ -121,10 +139,17 @@ fn all() -> Vec<Kernel> {
 }
 
 fn parse(kernel: &Kernel) -> (naga::Module, naga::valid::ModuleInfo) {
-    let module =
-        naga::front::wgsl::parse_str(&kernel.wgsl).unwrap_or_else(|e| panic!("{}: {}", kernel.name, e.emit_to_string(&kernel.wgsl)));
+    let mut options = naga::front::wgsl::Options::new();
+    options.capabilities = naga::valid::Capabilities::all();
+    let module = naga::front::wgsl::Frontend::new_with_options(options)
+        .parse(&kernel.wgsl)
+        .unwrap_or_else(|e| panic!("{}: {}", kernel.name, e.emit_to_string(&kernel.wgsl)));
     // No optional capability, what WebGPU grants everywhere, but where the kernel says so.
-    let capabilities = if kernel.subgroups { naga::valid::Capabilities::SUBGROUP } else { naga::valid::Capabilities::empty() };
+    let mut capabilities = if kernel.subgroups { naga::valid::Capabilities::SUBGROUP } else { naga::valid::Capabilities::empty() };
+    if kernel.cooperative {
+        use naga::valid::Capabilities;
+        capabilities |= Capabilities::COOPERATIVE_MATRIX | Capabilities::SHADER_FLOAT16 | Capabilities::SHADER_FLOAT16_IN_FLOAT32;
+    }
     let mut validator = naga::valid::Validator::new(naga::valid::ValidationFlags::all(), capabilities);
     if kernel.subgroups {
         validator.subgroup_stages(naga::valid::ShaderStages::COMPUTE).subgroup_operations(naga::valid::SubgroupOperationSet::all());
@@ -246,12 +271,16 @@ fn every_kernel_translates_to_every_language() {
     for kernel in all() {
         let (module, info) = parse(&kernel);
         let name = &kernel.name;
-        let options = spv::Options::default();
+        let options = spv::Options { lang_version: (1, 3), ..Default::default() };
         spv::write_vec(&module, &info, &options, None).unwrap_or_else(|e| panic!("{name}: spirv: {e}"));
 
-        let options = msl::Options { fake_missing_bindings: true, ..Default::default() };
+        let options = msl::Options { fake_missing_bindings: true, lang_version: (2, 4), ..Default::default() };
         msl::write_string(&module, &info, &options, &msl::PipelineOptions::default()).unwrap_or_else(|e| panic!("{name}: msl: {e}"));
 
+        // HLSL and GLSL have no cooperative matrices.
+        if kernel.cooperative {
+            continue;
+        }
         let (options, pipeline) = (hlsl::Options { fake_missing_bindings: true, ..Default::default() }, hlsl::PipelineOptions::default());
         let mut text = String::new();
         let mut writer = hlsl::Writer::new(&mut text, &options, &pipeline);
@@ -280,14 +309,19 @@ fn sizes_in_rust_are_those_of_the_shaders() {
     assert_eq!(constant(&map, "WORKGROUP"), super::elementwise::WORKGROUP);
     assert_eq!(constant(&map, "STEPS"), super::elementwise::STEPS);
     for gated in [false, true] {
-        for looping in Loop::available(&CAPABLE, gated) {
+        for looping in loops(gated) {
             let function = if gated { Function::Gate(Gate::OAI) } else { Function::Activation(Activation::Relu) };
-            let (module, _) = parse(&matmul::Variant::new(looping, function).kernel());
-            let [rows, cols] = looping.side();
+            let element = if matches!(looping, Loop::Cooperative(_)) { Element::F16 } else { Element::F32 };
+            let variant = matmul::Variant { a: element, b: element, ..matmul::Variant::new(looping, function) };
+            let (module, _) = parse(&variant.kernel());
+            let [rows, cols] = looping.side(gated);
             let [x, y, _] = module.entry_points[0].workgroup_size.map(u64::from);
-            let outputs = constant(&module, "TILE_ROWS") * constant(&module, "TILE_COLS");
-            // Invocations that share a depth have the same outputs.
-            let invocations = if matches!(looping, Loop::Dot(..)) { 1 } else { x * y };
+            let outputs = match looping {
+                Loop::Cooperative(_) => 4 * constant(&module, "BLOCK_ROWS") * constant(&module, "BLOCK_COLS") * constant(&module, "TILE").pow(2),
+                _ => constant(&module, "TILE_ROWS") * constant(&module, "TILE_COLS"),
+            };
+            // Invocations that share a depth, or a matrix, have the same outputs.
+            let invocations = if matches!(looping, Loop::Dot(..) | Loop::Cooperative(_)) { 1 } else { x * y };
             assert_eq!(outputs * invocations, rows * cols, "{looping}");
             let mut layouter = Layouter::default();
             layouter.update(module.to_ctx()).unwrap();

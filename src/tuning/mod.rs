@@ -148,13 +148,15 @@ impl Problem {
             Loop::Tiled(tile) => {
                 self.rows > 4 && tile.rows <= 2 * next.max(16) && !(gated && tile.invocation_cols == 8) && (gated || tile != Tile::DUAL)
             }
+            // What is not f16 would have to be rounded.
+            Loop::Cooperative(_) => self.rows > 8 && self.a == Element::F16 && self.b == Element::F16,
             Loop::Sum => false,
         }
     }
 
     /// Slices with which a loop has so many workgroups, 1 where it has them anyway or where the depth is short.
     pub(crate) fn slices(&self, looping: Loop, workgroups: u64) -> u32 {
-        let [rows, cols] = looping.side();
+        let [rows, cols] = looping.side(self.gated);
         let have = (self.rows as u64).div_ceil(rows).saturating_mul((self.cols as u64).div_ceil(cols)).max(1);
         let wanted = (workgroups / have).min(self.depth as u64 / 256).min(u64::from(Strategy::MOST_SLICES));
         // Powers of two: there is little between them, and a name for each would be one more kernel to measure.
@@ -177,8 +179,8 @@ fn bucket(n: usize) -> usize {
 mod tests {
     use super::*;
 
-    const GPU: Capabilities = Capabilities { software: false, workgroup_bytes: 16384, invocations: 256, subgroup: Some((32, 32)) };
-    const SOFTWARE: Capabilities = Capabilities { software: true, workgroup_bytes: 32768, invocations: 1024, subgroup: Some((8, 8)) };
+    const GPU: Capabilities = Capabilities { software: false, workgroup_bytes: 16384, invocations: 256, subgroup: Some((32, 32)), cooperative: None };
+    const SOFTWARE: Capabilities = Capabilities { software: true, workgroup_bytes: 32768, invocations: 1024, subgroup: Some((8, 8)), cooperative: None };
 
     fn problems() -> impl Iterator<Item = Problem> {
         [1, 2, 3, 4, 7, 8, 9, 16, 100, 512].into_iter().flat_map(|rows| {

@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use ffwd::Gpu;
-use ffwd::gpu::{capabilities, describe, is_software, list};
+use ffwd::gpu::{capabilities, describe, is_software, list, matrices};
 use ffwd::tuning::{Problem, shipped};
 use ffwd::wgpu::{self, DeviceType, Features};
 use serde_json::{Value, json};
@@ -94,7 +94,9 @@ pub fn run(args: &Args, adapter: &AdapterArgs, out: &mut dyn Write) -> Result<()
 
 /// What is chosen where nothing was measured.
 fn variants(adapter: &wgpu::Adapter) -> Vec<(String, String)> {
-    let capabilities = capabilities(&adapter.get_info(), &adapter.limits(), Gpu::wanted_features(adapter));
+    let cooperative = Features::EXPERIMENTAL_COOPERATIVE_MATRIX | Features::SHADER_F16;
+    let features = Gpu::wanted_features(adapter) | (adapter.features() & cooperative);
+    let capabilities = capabilities(&adapter.get_info(), &adapter.limits(), features, matrices(adapter));
     let mut variants: Vec<_> = [1, 16, 128]
         .map(|tokens| {
             let problem = Problem { gated: true, ..Problem::new(tokens, 1536, 576) };

@@ -16,6 +16,42 @@ pub struct Capabilities {
     pub invocations: u32,
     /// Least and most lanes of a subgroup, where kernels may use subgroups.
     pub subgroup: Option<(u32, u32)>,
+    /// Cooperative matrices of f16 with f32 sums, where kernels may use them.
+    pub cooperative: Option<Matrices>,
+}
+
+/// Cooperative matrices of a device.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Matrices {
+    /// Rows, columns and depth of the largest that it multiplies: 8 or 16.
+    pub tile: u32,
+    /// Most lanes of a subgroup.
+    pub lanes: u32,
+}
+
+/// A loop on cooperative matrices: f16 operands, f32 sums.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Cooperative {
+    /// Rows, columns and depth of a matrix: 8 or 16.
+    pub tile: u32,
+    /// Steps of four along the depth that are staged at a time.
+    pub steps: u32,
+    /// Most lanes of a subgroup.
+    pub lanes: u32,
+    /// Whether subgroups may be asked for their number; else they are taken to be so many lanes side by side.
+    pub builtins: bool,
+}
+
+impl Cooperative {
+    /// A workgroup is four subgroups, or as many as fit.
+    pub(super) const fn invocations(self) -> u32 {
+        if 4 * self.lanes > 256 { 256 } else { 4 * self.lanes }
+    }
+
+    /// Matrices down and across of one subgroup's block; two products have two sums for each.
+    pub(super) const fn block(self, gated: bool) -> [u32; 2] {
+        if gated { [2, 2] } else { [4, 2] }
+    }
 }
 
 /// A loop that stages both operands in workgroup memory.
@@ -90,6 +126,8 @@ pub enum Loop {
     Dot(u32, Total),
     /// Staged in workgroup memory.
     Tiled(Tile),
+    /// On cooperative matrices; both operands must be f16.
+    Cooperative(Cooperative),
     /// Not a product: adds the slices of a split depth.
     Sum,
 }
@@ -108,6 +146,10 @@ impl Loop {
             loops.extend(subgroup.map(|width| Self::Dot(rows, Total::Subgroup(width))));
         }
         loops.extend(Tile::ALL.map(Self::Tiled));
+        if let Some(Matrices { tile, lanes }) = capabilities.cooperative {
+            let builtins = capabilities.subgroup.is_some();
+            loops.extend([4, 8].map(|steps| Self::Cooperative(Cooperative { tile, steps, lanes, builtins })));
+        }
         loops.retain(|looping| looping.missing(capabilities, gated).is_none());
         loops
     }
@@ -121,6 +163,11 @@ impl Loop {
             Self::Dot(_, Total::Subgroup(width)) if least != width || most != width => {
                 Some(("lanes of a subgroup", width.into(), least.into()))
             }
+            Self::Cooperative(wanted) => {
+                let have = capabilities.cooperative.filter(|have| have.tile == wanted.tile && have.lanes == wanted.lanes);
+                let builtins = !wanted.builtins || capabilities.subgroup.is_some();
+                (have.is_none() || !builtins).then(|| ("rows of a cooperative matrix", wanted.tile.into(), 0))
+            }
             _ => None,
         };
         lanes
@@ -128,13 +175,17 @@ impl Loop {
             .or_else(|| lack("bytes of workgroup memory", self.workgroup_bytes(gated), capabilities.workgroup_bytes))
     }
 
-    /// Rows and columns of the output that one workgroup computes.
-    pub const fn side(self) -> [u64; 2] {
+    /// Rows and columns of the output that one workgroup computes; `gated` ones keep two sums an output.
+    pub const fn side(self, gated: bool) -> [u64; 2] {
         let (rows, cols) = match self {
             Self::Direct(rows) => (8 * rows, 32),
             Self::Broadcast(rows) => (rows, 64),
             Self::Dot(rows, _) => (rows, 4),
             Self::Tiled(tile) => (tile.rows, tile.cols),
+            Self::Cooperative(cooperative) => {
+                let [rows, cols] = cooperative.block(gated);
+                (2 * rows * cooperative.tile, 2 * cols * cooperative.tile)
+            }
             Self::Sum => (1, 256),
         };
         [rows as u64, cols as u64]
@@ -145,7 +196,7 @@ impl Loop {
         match self {
             Self::Direct(rows) | Self::Broadcast(rows) | Self::Dot(rows, _) => [rows, Self::COLS],
             Self::Tiled(tile) => [tile.invocation_rows, tile.invocation_cols],
-            Self::Sum => [1, Self::COLS],
+            Self::Cooperative(_) | Self::Sum => [1, Self::COLS],
         }
     }
 
@@ -155,6 +206,7 @@ impl Loop {
             Self::Broadcast(_) => 16,
             Self::Dot(_, Total::Subgroup(width)) => width,
             Self::Tiled(tile) => tile.invocations(),
+            Self::Cooperative(cooperative) => cooperative.invocations(),
         }
     }
 
@@ -167,13 +219,21 @@ impl Loop {
                 let (a, b) = tile.slots();
                 16 * tile.buffers * (a + b * products)
             }
+            Self::Cooperative(cooperative) => {
+                let [rows, cols] = self.side(gated);
+                let lines = rows as u32 + products * cols as u32;
+                lines * (4 * cooperative.steps + 8) * 2 + products * 4 * cooperative.tile * cooperative.tile * 4
+            }
             _ => 0,
         }
     }
 
     /// Whether its kernels use subgroups.
     pub const fn subgroups(self) -> bool {
-        matches!(self, Self::Broadcast(_) | Self::Dot(_, Total::Subgroup(_)))
+        matches!(
+            self,
+            Self::Broadcast(_) | Self::Dot(_, Total::Subgroup(_)) | Self::Cooperative(Cooperative { builtins: true, .. })
+        )
     }
 }
 
@@ -189,6 +249,10 @@ impl fmt::Display for Loop {
                 let Tile { rows, cols, invocation_rows, invocation_cols, steps, buffers } = tile;
                 write!(f, "tiled-{rows}x{cols}x{}-{invocation_rows}x{invocation_cols}-{buffers}", 4 * steps)
             }
+            Self::Cooperative(Cooperative { tile, steps, lanes, builtins }) => {
+                let lanes = if *builtins { format!("{lanes}") } else { format!("{lanes}-guessed") };
+                write!(f, "cooperative-{tile}x{tile}x{}-{lanes}", 4 * steps)
+            }
             Self::Sum => f.write_str("sum"),
         }
     }
@@ -198,12 +262,17 @@ impl FromStr for Loop {
     type Err = UnknownName;
 
     fn from_str(name: &str) -> Result<Self, UnknownName> {
-        // Whatever the device: 8, 16, 32 and 64 lanes are what there is.
+        // Whatever the device: 8, 16, 32 and 64 lanes are what there is, and matrices of 8 and 16.
         let every = || {
-            [8, 16, 32, 64].into_iter().flat_map(|width| {
-                let most = u32::MAX;
-                let capabilities = Capabilities { software: false, workgroup_bytes: most, invocations: most, subgroup: Some((width, width)) };
-                Self::available(&capabilities, false)
+            [8, 16, 32, 64].into_iter().flat_map(|lanes| {
+                let devices = [(8, true), (8, false), (16, true), (16, false)].map(|(tile, subgroups)| Capabilities {
+                    software: false,
+                    workgroup_bytes: u32::MAX,
+                    invocations: u32::MAX,
+                    subgroup: subgroups.then_some((lanes, lanes)),
+                    cooperative: Some(Matrices { tile, lanes }),
+                });
+                devices.into_iter().flat_map(|device| Self::available(&device, false))
             })
         };
         every().find(|looping| looping.to_string() == name).ok_or_else(|| {
@@ -219,9 +288,10 @@ mod tests {
 
     #[test]
     fn names_are_read_back() {
-        let capabilities = Capabilities { software: false, workgroup_bytes: 65536, invocations: 1024, subgroup: Some((32, 32)) };
+        let cooperative = Some(Matrices { tile: 16, lanes: 32 });
+        let capabilities = Capabilities { software: false, workgroup_bytes: 65536, invocations: 1024, subgroup: Some((32, 32)), cooperative };
         let loops = Loop::available(&capabilities, true);
-        assert_eq!(loops.len(), 2 + 5 + 8 + Tile::ALL.len());
+        assert_eq!(loops.len(), 2 + 5 + 8 + Tile::ALL.len() + 2);
         for looping in loops {
             assert_eq!(looping.to_string().parse::<Loop>().unwrap(), looping);
         }
@@ -240,7 +310,7 @@ mod tests {
 
     #[test]
     fn default_limits_suffice_for_the_plain_loops() {
-        let capabilities = Capabilities { software: false, workgroup_bytes: 16384, invocations: 256, subgroup: None };
+        let capabilities = Capabilities { software: false, workgroup_bytes: 16384, invocations: 256, subgroup: None, cooperative: None };
         for gated in [false, true] {
             let loops = Loop::available(&capabilities, gated);
             assert!(loops.iter().all(|looping| !looping.subgroups()));

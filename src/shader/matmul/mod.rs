@@ -1,9 +1,10 @@
 //! Matrix kernels: a loop, linked with what one or two products accumulate and with an epilogue.
 
+mod cooperative;
 mod looping;
 mod tile;
 
-pub use looping::{Capabilities, Loop, Tile, Total};
+pub use looping::{Capabilities, Cooperative, Loop, Matrices, Tile, Total};
 
 use super::Kernel;
 use super::elementwise::function_files;
@@ -174,7 +175,9 @@ impl Variant {
             rendered += super::elementwise::LEARNED;
         }
         rendered += &self.function.value(self.learned);
-        if !sum {
+        if let Loop::Cooperative(with) = self.looping {
+            rendered += &cooperative::render(self, with);
+        } else if !sum {
             rendered += &tile::render(self.looping, self.transposed);
         }
         let mut files = vec![include_str!("../../../shaders/matmul/params.wgsl")];
@@ -183,6 +186,7 @@ impl Variant {
             Loop::Broadcast(_) => include_str!("../../../shaders/matmul/broadcast.wgsl"),
             Loop::Dot(..) => include_str!("../../../shaders/matmul/dot.wgsl"),
             Loop::Tiled(_) => include_str!("../../../shaders/matmul/tiled.wgsl"),
+            Loop::Cooperative(_) => include_str!("../../../shaders/matmul/cooperative.wgsl"),
             Loop::Sum => include_str!("../../../shaders/matmul/sum.wgsl"),
         });
         if matches!(self.looping, Loop::Dot(_, Total::Tree)) {
@@ -204,7 +208,9 @@ impl Variant {
         });
         files.extend(function_files(&self.function, false));
         files.extend(storage);
-        let subgroups = self.looping.subgroups();
-        Kernel { subgroups, ..Kernel::link(self.name(), self.function.is_custom(), bindings, &files, &rendered) }
+        let kernel = Kernel::link(self.name(), self.function.is_custom(), bindings, &files, &rendered);
+        let cooperative = matches!(self.looping, Loop::Cooperative(_));
+        let wgsl = if cooperative { cooperative::DIRECTIVES.to_owned() + &kernel.wgsl } else { kernel.wgsl };
+        Kernel { wgsl, subgroups: self.looping.subgroups(), cooperative, ..kernel }
     }
 }

@@ -23,7 +23,9 @@ pub(super) fn render(looping: Loop, across: [bool; 2]) -> String {
     store(&mut text, [rows, cols], row_step, col_step);
     match looping {
         Loop::Tiled(tile) => staged(&mut text, tile, across),
-        Loop::Direct(_) | Loop::Sum => loads(&mut text, rows, cols),
+        Loop::Direct(_) => loads(&mut text, rows, cols),
+        // Texts of their own.
+        Loop::Cooperative(_) | Loop::Sum => {}
         Loop::Broadcast(_) => {
             loads(&mut text, rows, cols);
             broadcast(&mut text, rows);
@@ -44,7 +46,7 @@ fn registers(text: &mut String, rows: u32, cols: u32) {
     let sums: String = cells(rows, cols).map(|(r, c)| format!(" c{r}_{c}: Acc,")).collect();
     let _ = writeln!(text, "struct Tile {{{sums} }}");
     let _ = writeln!(text, "struct Left {{ {} }}", list(rows, |r| format!("r{r}: vec4<f32>")));
-    let _ = writeln!(text, "struct Right {{ {} }}", list(cols, |c| format!("c{c}: B")));
+    let _ = writeln!(text, "struct Right {{ {} }}", list(cols, |c| format!("c{c}: Column")));
 }
 
 fn accumulate(text: &mut String, rows: u32, cols: u32) {
@@ -148,7 +150,7 @@ fn staged(text: &mut String, tile: Tile, across: [bool; 2]) {
     }
     let (a, b) = (steps * rows / tile.invocations(), steps * cols / tile.invocations());
     let slot = |i: u32| format!("local + {}u", i * tile.invocations());
-    let fields = [list(a, |i| format!("a{i}: vec4<f32>")), list(b, |i| format!("b{i}: B"))].join(", ");
+    let fields = [list(a, |i| format!("a{i}: vec4<f32>")), list(b, |i| format!("b{i}: Column"))].join(", ");
     let fetched = [
         list(a, |i| format!("fetch_a({}, row, k, end)", slot(i))),
         list(b, |i| format!("fetch_b({}, col, k, end)", slot(i))),
