@@ -161,13 +161,40 @@ pub fn chains_rate(timer: &mut Timer, chains: Chains) -> Result<f64, Error> {
     }
 }
 
-/// Operations a second of cooperative matrices (f16 operands, f32 accumulators); `None` where the device has none, or no
-/// kernel here uses them.
+/// Operations a second of cooperative matrices (f16 operands, f32 accumulators); `None` where the device has none.
 ///
 /// # Errors
 /// As [`Ceilings::measure`].
-pub fn cooperative_rate(_timer: &mut Timer) -> Result<Option<f64>, Error> {
-    Ok(None)
+pub fn cooperative_rate(timer: &mut Timer) -> Result<Option<f64>, Error> {
+    let gpu = timer.gpu().clone();
+    let Some(matrices) = gpu.capabilities().cooperative else { return Ok(None) };
+    let tile = matrices.tile;
+    let chains = u64::from(ceilings::COOPERATIVE_CHAINS);
+    let workgroups: u64 = if gpu.is_software() { 64 } else { 4096 };
+    let sums = gpu.zeros(&[(workgroups * chains * u64::from(tile * tile)) as usize], Element::F32)?;
+    let kernel = ceilings::cooperative_rate(matrices);
+    let plan = |turns: u32| {
+        let mut builder = PlanBuilder::new(&gpu);
+        let params = FmaParams { turns, factor: 1.0, term: 1.0, padding: 0 };
+        builder.push_grid(&kernel, bytemuck::bytes_of(&params), vec![Bound::whole(&gpu, &sums, Lanes::One).0], [workgroups as u32, 1, 1])?;
+        builder.finish()
+    };
+    // Every sum is a whole number below 2^24, so that f32 is exact.
+    let mut turns = 16;
+    loop {
+        let short = plan(turns)?;
+        let seconds = timer.time(&short, Effort { fewest: 1, most: 1, seconds: 0.0 })?[0];
+        gpu.clear(&sums);
+        short.submit(&gpu);
+        if gpu.read_back(&sums)?.iter().any(|sum| *sum != (turns * tile) as f32) {
+            return wrong("multiplying cooperative matrices", "a sum is wrong");
+        }
+        if seconds >= RUN / 2.0 || turns >= 1 << 18 {
+            let flops = 2.0 * f64::from(tile).powi(3) * f64::from(turns) * (chains * workgroups) as f64;
+            return Ok(Some(flops / timer.time(&short, EFFORT)?[0]));
+        }
+        turns *= 4;
+    }
 }
 
 /// Seconds of one more dispatch in a pass, each of which depends on the one before.

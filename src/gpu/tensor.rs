@@ -157,6 +157,13 @@ impl Gpu {
         }
     }
 
+    /// Sets the whole buffer of `tensor` to 0.
+    pub(crate) fn clear(&self, tensor: &Tensor) {
+        let mut encoder = self.device().create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+        encoder.clear_buffer(&tensor.buffer, 0, None);
+        self.queue().submit([encoder.finish()]);
+    }
+
     /// A new tensor from numbers, rounded to `element`.
     ///
     /// # Errors

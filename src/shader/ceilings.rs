@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use super::matmul::{Matrices, cooperative};
 use super::{Access, Binding, Kernel};
 
 /// Copies vectors from one buffer to another.
@@ -14,6 +15,18 @@ pub fn copy() -> Kernel {
     ];
     let files = [include_str!("../../shaders/elementwise/map.wgsl"), include_str!("../../shaders/bench/copy.wgsl")];
     Kernel::link("bench/copy".into(), false, bindings, &files, "")
+}
+
+/// Chains of cooperative matrices in a workgroup of [`cooperative_rate`].
+pub const COOPERATIVE_CHAINS: u32 = 8;
+
+/// Multiplies cooperative matrices out of registers: each turn adds `tile` to each of 8 tile x tile sums a workgroup.
+pub fn cooperative_rate(matrices: Matrices) -> Kernel {
+    let Matrices { tile, lanes } = matrices;
+    let bindings = vec![Binding::params(), Binding::storage("sums", Access::ReadWrite, "array<f32>")];
+    let text = format!("const TILE = {tile}u;\nconst LANES = {lanes}u;\n{}", cooperative::matrices(tile));
+    let file = include_str!("../../shaders/bench/cooperative.wgsl");
+    cooperative::enable(Kernel::link(format!("bench/cooperative/{tile}"), false, bindings, &[file], &text))
 }
 
 /// Independent chains of f32 multiply-adds in one invocation. How many an adapter needs to be busy depends on how long a

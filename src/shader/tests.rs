@@ -131,7 +131,8 @@ fn products() -> Vec<Kernel> {
 
 fn ceilings() -> Vec<Kernel> {
     let chains = super::ceilings::Chains::ALL.map(super::ceilings::Chains::kernel);
-    chains.into_iter().chain([super::ceilings::copy()]).collect()
+    let matrices = [8, 16].map(|tile| super::ceilings::cooperative_rate(Matrices { tile, lanes: 32 }));
+    chains.into_iter().chain(matrices).chain([super::ceilings::copy()]).collect()
 }
 
 fn all() -> Vec<Kernel> {

@@ -142,7 +142,7 @@ impl Problem {
         let near = |rows: u32, most: u32| rows <= next && 2 * rows >= next.min(most);
         match looping {
             Loop::Direct(rows) => rows == 4 || self.rows > 4,
-            Loop::Broadcast(rows) => near(rows, 16),
+            Loop::Broadcast(rows) => near(rows, 32),
             Loop::Dot(rows, _) => self.rows <= 8 && near(rows, 8),
             // Two sums for each output of 8 x 8 are more than registers hold.
             Loop::Tiled(tile) => {

@@ -4,10 +4,23 @@ use std::fmt::Write as _;
 
 use super::Variant;
 use super::looping::Cooperative;
+use crate::shader::Kernel;
 use crate::shader::operand::{Lanes, Operand};
 
 /// What the module begins with.
-pub(super) const DIRECTIVES: &str = "enable f16;\nenable wgpu_cooperative_matrix;\n";
+const DIRECTIVES: &str = "enable f16;\nenable wgpu_cooperative_matrix;\n";
+
+/// Makes a kernel one that uses cooperative matrices.
+pub(in crate::shader) fn enable(kernel: Kernel) -> Kernel {
+    Kernel { wgsl: DIRECTIVES.to_owned() + &kernel.wgsl, cooperative: true, ..kernel }
+}
+
+/// The names of the matrices in the texts.
+pub(in crate::shader) fn matrices(tile: u32) -> String {
+    [("MatrixA", "f16", "A"), ("MatrixB", "f16", "B"), ("MatrixC", "f32", "C")]
+        .map(|(name, element, role)| format!("alias {name} = coop_mat{tile}x{tile}<{element}, {role}>;\n"))
+        .concat()
+}
 
 /// The entry point, and how operands become f16.
 pub(super) fn render(variant: &Variant, cooperative: Cooperative) -> String {
@@ -26,9 +39,7 @@ pub(super) fn render(variant: &Variant, cooperative: Cooperative) -> String {
     ] {
         let _ = writeln!(text, "const {name} = {value}u;");
     }
-    for (name, element, role) in [("MatrixA", "f16", "A"), ("MatrixB", "f16", "B"), ("MatrixC", "f32", "C")] {
-        let _ = writeln!(text, "alias {name} = coop_mat{tile}x{tile}<{element}, {role}>;");
-    }
+    text += &matrices(tile);
     halves(&mut text, variant, products);
     let sum = if gated { "vec2<f32>(sums[i], sums[BLOCKS * AREA + i])" } else { "sums[i]" };
     let _ = writeln!(text, "fn sum_at(i: u32) -> Acc {{\n    return {sum};\n}}");

@@ -140,7 +140,7 @@ impl Loop {
     pub fn available(capabilities: &Capabilities, gated: bool) -> Vec<Self> {
         let subgroup = capabilities.subgroup.filter(|(least, most)| least == most).map(|(least, _)| least);
         let mut loops = vec![Self::Direct(4), Self::Direct(8)];
-        loops.extend([1, 2, 4, 8, 16].map(Self::Broadcast));
+        loops.extend([1, 2, 4, 8, 16, 32].map(Self::Broadcast));
         for rows in [1, 2, 4, 8] {
             loops.push(Self::Dot(rows, Total::Tree));
             loops.extend(subgroup.map(|width| Self::Dot(rows, Total::Subgroup(width))));
@@ -291,7 +291,7 @@ mod tests {
         let cooperative = Some(Matrices { tile: 16, lanes: 32 });
         let capabilities = Capabilities { software: false, workgroup_bytes: 65536, invocations: 1024, subgroup: Some((32, 32)), cooperative };
         let loops = Loop::available(&capabilities, true);
-        assert_eq!(loops.len(), 2 + 5 + 8 + Tile::ALL.len() + 2);
+        assert_eq!(loops.len(), 2 + 6 + 8 + Tile::ALL.len() + 2);
         for looping in loops {
             assert_eq!(looping.to_string().parse::<Loop>().unwrap(), looping);
         }

@@ -1,6 +1,6 @@
 //! Matrix kernels: a loop, linked with what one or two products accumulate and with an epilogue.
 
-mod cooperative;
+pub(super) mod cooperative;
 mod looping;
 mod tile;
 
@@ -209,8 +209,7 @@ impl Variant {
         files.extend(function_files(&self.function, false));
         files.extend(storage);
         let kernel = Kernel::link(self.name(), self.function.is_custom(), bindings, &files, &rendered);
-        let cooperative = matches!(self.looping, Loop::Cooperative(_));
-        let wgsl = if cooperative { cooperative::DIRECTIVES.to_owned() + &kernel.wgsl } else { kernel.wgsl };
-        Kernel { wgsl, subgroups: self.looping.subgroups(), cooperative, ..kernel }
+        let kernel = Kernel { subgroups: self.looping.subgroups(), ..kernel };
+        if matches!(self.looping, Loop::Cooperative(_)) { cooperative::enable(kernel) } else { kernel }
     }
 }
