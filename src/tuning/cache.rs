@@ -44,7 +44,7 @@ impl Cache {
     /// nothing outlives the process.
     pub fn open(path: Option<PathBuf>, adapter: &str) -> Self {
         let choices = path.as_deref().map(read).unwrap_or_default();
-        let choices = choices.get(adapter).map(|of| parse(of)).unwrap_or_default();
+        let choices = choices.get(adapter).map(parse).unwrap_or_default();
         Self { path, adapter: adapter.into(), choices }
     }
 
@@ -70,7 +70,7 @@ impl Cache {
         let lock = File::create(path.with_extension("lock"))?;
         lock.lock()?;
         let mut adapters = read(path);
-        let mut of: BTreeMap<_, _> = adapters.get(&self.adapter).map(|of| parse(of)).unwrap_or_default();
+        let mut of: BTreeMap<_, _> = adapters.get(&self.adapter).map(parse).unwrap_or_default();
         of.insert(class.into(), choice);
         let entry = |choice: &Choice| json!({ "strategy": choice.strategy.to_string(), "seconds": choice.seconds });
         adapters.insert(self.adapter.clone(), of.iter().map(|(class, choice)| (class.clone(), entry(choice))).collect());
