@@ -13,6 +13,7 @@ use crate::shader::{self, Kernel};
 pub struct Plan {
     steps: Vec<Step>,
     scratch: u64,
+    parameters: u64,
 }
 
 #[derive(Debug)]
@@ -57,13 +58,21 @@ impl Plan {
     pub fn then(mut self, other: Self) -> Self {
         self.steps.extend(other.steps);
         self.scratch += other.scratch;
+        self.parameters += other.parameters;
         self
     }
 
-    /// Bytes of GPU memory that the plan keeps for itself: sums of split depths. Its parameters, a few hundred bytes a
-    /// dispatch, come on top.
+    /// Bytes of GPU memory that the plan keeps for itself: sums of split depths. Its
+    /// [`parameters`](Self::parameter_bytes) come on top.
     pub fn scratch_bytes(&self) -> u64 {
         self.scratch
+    }
+
+    /// Bytes of the uniform buffers with the kernels' parameters, one buffer a product or elementwise operation: for each
+    /// dispatch of a product 160 bytes, for others less, each from a multiple of the device's
+    /// `min_uniform_buffer_offset_alignment` on (at most 256).
+    pub fn parameter_bytes(&self) -> u64 {
+        self.parameters
     }
 
     pub(crate) fn with_scratch(self, bytes: u64) -> Self {
@@ -162,7 +171,7 @@ impl<'a> PlanBuilder<'a> {
 
     pub(crate) fn finish(self) -> Result<Plan, Error> {
         if self.pending.is_empty() {
-            return Ok(Plan { steps: Vec::new(), scratch: 0 });
+            return Ok(Plan { steps: Vec::new(), scratch: 0, parameters: 0 });
         }
         let alignment = u64::from(self.gpu.limits().min_uniform_buffer_offset_alignment);
         let mut bytes = Vec::new();
@@ -191,7 +200,7 @@ impl<'a> PlanBuilder<'a> {
             let bind_group = device.create_bind_group(&descriptor);
             Step { pipeline: pending.pipeline, bind_group, grid: pending.grid, name: pending.name }
         });
-        let plan = Plan { steps: steps.collect(), scratch: 0 };
+        let plan = Plan { steps: steps.collect(), scratch: 0, parameters: bytes.len() as u64 };
         match pollster::block_on(scope.pop()) {
             None => Ok(plan),
             Some(error) => Err(super::device::gpu_error("binding", &error)),

@@ -91,6 +91,11 @@ impl Tensor {
         self.shape.iter().product()
     }
 
+    /// Bytes of its elements.
+    pub fn bytes(&self) -> u64 {
+        self.len() as u64 * self.element.size()
+    }
+
     /// Whether it has no elements.
     pub fn is_empty(&self) -> bool {
         self.len() == 0

@@ -45,6 +45,19 @@ pub enum Layer {
     },
 }
 
+impl Layer {
+    /// Every weight and bias.
+    pub fn weights(&self) -> Vec<&Tensor> {
+        match self {
+            Self::Dense { activation: _, w1, b1, w2, b2 } => [w1, w2].into_iter().chain(b1).chain(b2).collect(),
+            Self::Gated { gate: _, w_gate, w_up, biases, w_down, b_down } => {
+                let biases = biases.iter().flat_map(|(gate, up)| [gate, up]);
+                [w_gate, w_up, w_down].into_iter().chain(biases).chain(b_down).collect()
+            }
+        }
+    }
+}
+
 /// A feed-forward layer on a device.
 #[derive(Debug, Clone)]
 pub struct FeedForward {
@@ -182,14 +195,13 @@ impl FeedForward {
         Ok(first.then(second.plan(LinearArgs::new(hidden, weights, y))?))
     }
 
-    /// Allocates hidden and y (of x's kind), and submits.
+    /// Allocates y (of x's kind), binds, and submits once.
     ///
     /// # Errors
-    /// As [`FeedForward::plan`].
+    /// As [`FeedForward::bind`].
     pub fn run(&self, x: &Tensor) -> Result<Tensor, Error> {
-        let hidden = self.hidden(x)?;
         let y = self.gpu.zeros(x.shape(), x.element())?;
-        self.plan(FeedForwardArgs { x, hidden: &hidden, y: &y })?.submit(&self.gpu);
+        self.bind(x, &y)?.submit(&self.gpu);
         Ok(y)
     }
 }

@@ -83,7 +83,8 @@ impl<'a> Product<'a> {
         let slices = u64::from(strategy.slices);
         let mut steps = self.steps(&variant, slices)?;
         // Vectors of columns need every step to start at one.
-        let variant = if steps.cols < cols && !steps.cols.is_multiple_of(4) { Variant { out_lanes: Lanes::One, ..variant } } else { variant };
+        let variant =
+            if steps.cols < cols && !steps.cols.is_multiple_of(4) { Variant { out_lanes: Lanes::One, ..variant } } else { variant };
         // A slice that a window cannot hold is a dispatch of its own.
         let apart = steps.depth < depth;
         let slice = depth.div_ceil(4).div_ceil(slices).clamp(1, steps.depth.div_ceil(4));
@@ -108,7 +109,8 @@ impl<'a> Product<'a> {
             for first in (0..slices).step_by(if apart { 1 } else { slices as usize }) {
                 let (start, end) = if apart { (first, first + 1) } else { (0, slices) };
                 let depth = Span { start: 4 * slice * start, len: depth.min(4 * slice * end) - 4 * slice * start };
-                let own = partials.view((start * rows.len * cols.len) as usize, &[((end - start) * rows.len) as usize, cols.len as usize])?;
+                let own =
+                    partials.view((start * rows.len * cols.len) as usize, &[((end - start) * rows.len) as usize, cols.len as usize])?;
                 let mut operands = self.operands.clone();
                 operands.retain(|o| matches!(o.name, "a" | "b"));
                 operands.push(Operand { name: "out", tensor: &own });
@@ -290,9 +292,7 @@ impl<'a> Product<'a> {
                 "a" => place(row, rows, transposed[0]),
                 "b" | "b_up" => place(col, cols, transposed[1]),
                 "out" if sums && !sum => (0, tensor.len() as u64, 0, out_cols),
-                "out" | "up" | "residual" => {
-                    (row.start * cols, (row.start + row.len) * cols, row.start * cols + col.start, cols)
-                }
+                "out" | "up" | "residual" => (row.start * cols, (row.start + row.len) * cols, row.start * cols + col.start, cols),
                 _ => (0, tensor.len() as u64, 0, 1),
             };
             match operand.name {

@@ -271,13 +271,7 @@ pub(super) fn col_vectors(name: &str, lanes: Lanes, stride: &str) -> String {
         Lanes::Four => format!("return load_{name}(row * {stride} + col / 4u);"),
         Lanes::One => {
             let element = |j: u32| format!("load_{name}(i + inside_cols(col + {j}u))");
-            format!(
-                "let i = row * {stride};\n    return vec4<f32>({}, {}, {}, {});",
-                element(0),
-                element(1),
-                element(2),
-                element(3)
-            )
+            format!("let i = row * {stride};\n    return vec4<f32>({}, {}, {}, {});", element(0), element(1), element(2), element(3))
         }
     };
     format!("fn {name}_of(row: u32, col: u32) -> vec4<f32> {{\n    {body}\n}}\n")

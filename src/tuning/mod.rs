@@ -185,9 +185,7 @@ mod tests {
     fn problems() -> impl Iterator<Item = Problem> {
         [1, 2, 3, 4, 7, 8, 9, 16, 100, 512].into_iter().flat_map(|rows| {
             let sizes = [(1536, 576), (576, 1536), (3, 5), (1, 100_000)];
-            sizes.into_iter().flat_map(move |(cols, depth)| {
-                [false, true].map(|gated| Problem { gated, ..Problem::new(rows, cols, depth) })
-            })
+            sizes.into_iter().flat_map(move |(cols, depth)| [false, true].map(|gated| Problem { gated, ..Problem::new(rows, cols, depth) }))
         })
     }
 
@@ -205,7 +203,9 @@ mod tests {
     #[test]
     fn what_is_shipped_is_a_candidate() {
         let plain = Capabilities { subgroup: None, ..GPU };
-        for capabilities in [GPU, SOFTWARE, plain, Capabilities { subgroup: None, ..SOFTWARE }, Capabilities { subgroup: Some((4, 64)), ..GPU }] {
+        for capabilities in
+            [GPU, SOFTWARE, plain, Capabilities { subgroup: None, ..SOFTWARE }, Capabilities { subgroup: Some((4, 64)), ..GPU }]
+        {
             for problem in problems() {
                 let candidates = problem.candidates(&capabilities);
                 let chosen = shipped(&capabilities, &problem);
