@@ -227,6 +227,20 @@ fn shared_memory_is_counted_once() {
     assert_eq!(bound.bytes(), 4 * (16 + 3 * 8) + bound.plan().scratch_bytes());
 }
 
+/// What was uploaded does not lie on the host's side as well, though nobody submits: at most a last piece of each tensor.
+#[test]
+fn uploads_are_let_go_of() {
+    let gpu = open();
+    let bytes = vec![1; 8 * Gpu::PIECE + 4];
+    let memory = BufferUsages::STORAGE | BufferUsages::COPY_SRC | BufferUsages::COPY_DST;
+    let (tensor, word) = (taken(&gpu, bytes.len().next_multiple_of(16) as u64, memory), taken(&gpu, 4, BufferUsages::COPY_SRC));
+    let empty = Living::settled(&gpu);
+    let uploaded = gpu.tensor_from_bytes(&bytes, &[bytes.len() / 4], Element::F32).unwrap();
+    gpu.wait().unwrap();
+    assert_eq!(Living::now(&gpu).since(empty), Living { buffers: 2, bytes: tensor + word, bind_groups: 0 });
+    assert_eq!(gpu.read_bytes(&uploaded).unwrap(), bytes);
+}
+
 /// Of a layer that runs once only y stays.
 #[test]
 fn a_run_leaves_nothing_behind() {

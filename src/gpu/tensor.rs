@@ -136,6 +136,9 @@ fn elements(shape: &[usize]) -> Option<u64> {
 }
 
 impl Gpu {
+    /// Bytes after which an upload is submitted: its copies are let go of as the device gets through them.
+    pub const PIECE: usize = 1 << 20;
+
     /// A new tensor whose elements are 0.
     ///
     /// # Errors
@@ -177,7 +180,7 @@ impl Gpu {
         self.tensor_from_bytes(&element.encode(data), shape, element)
     }
 
-    /// A new tensor from little-endian elements.
+    /// A new tensor from little-endian elements. Submits every [`Gpu::PIECE`] bytes of them, and waits for nothing.
     ///
     /// # Errors
     /// As [`Gpu::tensor`].
@@ -189,7 +192,13 @@ impl Gpu {
         }
         // Writes are in whole words; the buffer is long enough for the padding.
         let whole = bytes.len() / 4 * 4;
-        self.queue().write_buffer(tensor.buffer(), 0, &bytes[..whole]);
+        for (piece, start) in bytes[..whole].chunks(Self::PIECE).zip((0_u64..).step_by(Self::PIECE)) {
+            self.queue().write_buffer(tensor.buffer(), start, piece);
+            // wgpu keeps a copy of what it has not submitted: without this, of all of a model's weights.
+            if piece.len() == Self::PIECE {
+                self.queue().submit([]);
+            }
+        }
         if whole < bytes.len() {
             let mut word = [0; 4];
             word[..bytes.len() - whole].copy_from_slice(&bytes[whole..]);
