@@ -45,6 +45,8 @@ fn main() -> Result<(), Error> {
     let y = gpu.read_back(&output)?;
     clock.lap("run");
     println!("{:16} {:6.3} s after the process began", "first result", clock.total);
+    print_peak_memory("peak memory");
+    println!("{:16} {:6.1} MB of that", "layer and rows", bound.bytes() as f64 / 1e6);
 
     // The same numbers once more. Rows do not know each other.
     let (x, w_gate, w_up) = (matrix(X, TOKENS, D_MODEL), matrix(W_GATE, D_FF, D_MODEL), matrix(W_UP, D_FF, D_MODEL));
@@ -67,15 +69,7 @@ fn main() -> Result<(), Error> {
         }
     }
     clock.lap("draw and check");
-    match peak_memory() {
-        Some(peak) => println!(
-            "{:16} {:6.1} MB, of which {:.1} are the layer on the device",
-            "peak memory",
-            megabytes(peak),
-            megabytes(bound.bytes())
-        ),
-        None => println!("{:16} unknown here", "peak memory"),
-    }
+    print_peak_memory("peak, with check");
     println!("three rows of {TOKENS} are right on {}", gpu.info().name);
     Ok(())
 }
@@ -121,13 +115,16 @@ fn before_main() -> Option<f64> {
     Some((uptime.split_whitespace().next()?.parse::<f64>().ok()? - start / 100.0).max(0.0))
 }
 
-/// The most bytes that this process has had in memory; only Linux says.
+/// The most bytes that this process has had in memory so far; only Linux says.
 fn peak_memory() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
     Some(line.split_whitespace().next()?.parse::<u64>().ok()? * 1024)
 }
 
-fn megabytes(bytes: u64) -> f64 {
-    bytes as f64 / 1e6
+fn print_peak_memory(name: &str) {
+    match peak_memory() {
+        Some(bytes) => println!("{name:16} {:6.1} MB", bytes as f64 / 1e6),
+        None => println!("{name:16} unknown here"),
+    }
 }

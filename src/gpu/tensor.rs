@@ -177,6 +177,10 @@ impl Gpu {
     /// # Errors
     /// As [`Gpu::zeros`]; [`Error::Shape`] where the shape does not match the data.
     pub fn tensor(&self, data: &[f32], shape: &[usize], element: Element) -> Result<Tensor, Error> {
+        // They are bytes already.
+        if element == Element::F32 {
+            return self.tensor_from_bytes(bytemuck::cast_slice(data), shape, element);
+        }
         self.tensor_from_bytes(&element.encode(data), shape, element)
     }
 
