@@ -55,7 +55,10 @@ fn whole_numbers_agree_bit_for_bit() {
                 let run = |strategy: Strategy| {
                     let out = Guarded::output(gpu(), &[rows, cols], Element::F32, 0);
                     let (linear, weights) = if gated {
-                        (Linear::gated(gpu(), Gate::parse("bilinear").unwrap()), Weights::GateUp { gate: &b, up: &up, bias: Some((&bias, &bias)) })
+                        (
+                            Linear::gated(gpu(), Gate::parse("bilinear").unwrap()),
+                            Weights::GateUp { gate: &b, up: &up, bias: Some((&bias, &bias)) },
+                        )
                     } else {
                         (Linear::new(gpu(), Activation::Relu), Weights::One { weight: &b, bias: Some(&bias) })
                     };

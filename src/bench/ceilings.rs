@@ -176,7 +176,12 @@ pub fn cooperative_rate(timer: &mut Timer) -> Result<Option<f64>, Error> {
     let plan = |turns: u32| {
         let mut builder = PlanBuilder::new(&gpu);
         let params = FmaParams { turns, factor: 1.0, term: 1.0, padding: 0 };
-        builder.push_grid(&kernel, bytemuck::bytes_of(&params), vec![Bound::whole(&gpu, &sums, Lanes::One).0], [workgroups as u32, 1, 1])?;
+        builder.push_grid(
+            &kernel,
+            bytemuck::bytes_of(&params),
+            vec![Bound::whole(&gpu, &sums, Lanes::One).0],
+            [workgroups as u32, 1, 1],
+        )?;
         builder.finish()
     };
     // Every sum is a whole number below 2^24, so that f32 is exact.

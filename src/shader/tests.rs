@@ -318,7 +318,9 @@ fn sizes_in_rust_are_those_of_the_shaders() {
             let [rows, cols] = looping.side(gated);
             let [x, y, _] = module.entry_points[0].workgroup_size.map(u64::from);
             let outputs = match looping {
-                Loop::Cooperative(_) => 4 * constant(&module, "BLOCK_ROWS") * constant(&module, "BLOCK_COLS") * constant(&module, "TILE").pow(2),
+                Loop::Cooperative(_) => {
+                    4 * constant(&module, "BLOCK_ROWS") * constant(&module, "BLOCK_COLS") * constant(&module, "TILE").pow(2)
+                }
                 _ => constant(&module, "TILE_ROWS") * constant(&module, "TILE_COLS"),
             };
             // Invocations that share a depth, or a matrix, have the same outputs.

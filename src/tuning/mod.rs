@@ -179,8 +179,10 @@ fn bucket(n: usize) -> usize {
 mod tests {
     use super::*;
 
-    const GPU: Capabilities = Capabilities { software: false, workgroup_bytes: 16384, invocations: 256, subgroup: Some((32, 32)), cooperative: None };
-    const SOFTWARE: Capabilities = Capabilities { software: true, workgroup_bytes: 32768, invocations: 1024, subgroup: Some((8, 8)), cooperative: None };
+    const GPU: Capabilities =
+        Capabilities { software: false, workgroup_bytes: 16384, invocations: 256, subgroup: Some((32, 32)), cooperative: None };
+    const SOFTWARE: Capabilities =
+        Capabilities { software: true, workgroup_bytes: 32768, invocations: 1024, subgroup: Some((8, 8)), cooperative: None };
 
     fn problems() -> impl Iterator<Item = Problem> {
         [1, 2, 3, 4, 7, 8, 9, 16, 100, 512].into_iter().flat_map(|rows| {

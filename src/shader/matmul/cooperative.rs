@@ -29,14 +29,9 @@ pub(super) fn render(variant: &Variant, cooperative: Cooperative) -> String {
     let products = variant.weights().len() as u32;
     let [rows, cols] = cooperative.block(gated);
     let mut text = String::new();
-    for (name, value) in [
-        ("TILE", tile),
-        ("STEPS", steps),
-        ("INVOCATIONS", invocations),
-        ("BLOCK_ROWS", rows),
-        ("BLOCK_COLS", cols),
-        ("PRODUCTS", products),
-    ] {
+    for (name, value) in
+        [("TILE", tile), ("STEPS", steps), ("INVOCATIONS", invocations), ("BLOCK_ROWS", rows), ("BLOCK_COLS", cols), ("PRODUCTS", products)]
+    {
         let _ = writeln!(text, "const {name} = {value}u;");
     }
     text += &matrices(tile);

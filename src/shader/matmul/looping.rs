@@ -230,10 +230,7 @@ impl Loop {
 
     /// Whether its kernels use subgroups.
     pub const fn subgroups(self) -> bool {
-        matches!(
-            self,
-            Self::Broadcast(_) | Self::Dot(_, Total::Subgroup(_)) | Self::Cooperative(Cooperative { builtins: true, .. })
-        )
+        matches!(self, Self::Broadcast(_) | Self::Dot(_, Total::Subgroup(_)) | Self::Cooperative(Cooperative { builtins: true, .. }))
     }
 }
 
@@ -289,7 +286,8 @@ mod tests {
     #[test]
     fn names_are_read_back() {
         let cooperative = Some(Matrices { tile: 16, lanes: 32 });
-        let capabilities = Capabilities { software: false, workgroup_bytes: 65536, invocations: 1024, subgroup: Some((32, 32)), cooperative };
+        let capabilities =
+            Capabilities { software: false, workgroup_bytes: 65536, invocations: 1024, subgroup: Some((32, 32)), cooperative };
         let loops = Loop::available(&capabilities, true);
         assert_eq!(loops.len(), 2 + 6 + 8 + Tile::ALL.len() + 2);
         for looping in loops {

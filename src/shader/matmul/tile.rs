@@ -151,10 +151,7 @@ fn staged(text: &mut String, tile: Tile, across: [bool; 2]) {
     let (a, b) = (steps * rows / tile.invocations(), steps * cols / tile.invocations());
     let slot = |i: u32| format!("local + {}u", i * tile.invocations());
     let fields = [list(a, |i| format!("a{i}: vec4<f32>")), list(b, |i| format!("b{i}: Column"))].join(", ");
-    let fetched = [
-        list(a, |i| format!("fetch_a({}, row, k, end)", slot(i))),
-        list(b, |i| format!("fetch_b({}, col, k, end)", slot(i))),
-    ];
+    let fetched = [list(a, |i| format!("fetch_a({}, row, k, end)", slot(i))), list(b, |i| format!("fetch_b({}, col, k, end)", slot(i)))];
     let _ = writeln!(text, "struct Next {{ {fields} }}");
     let _ = writeln!(
         text,
