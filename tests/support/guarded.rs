@@ -40,6 +40,15 @@ impl Guarded {
         Self { tensor, whole, start, fresh }
     }
 
+    /// Puts these bytes of the tensor back, in whole words with what lies beside them.
+    pub fn restore(&self, gpu: &Gpu, bytes: &[u8]) {
+        let size = self.whole.element().size() as usize;
+        let mut all = sentinel(self.whole.len(), size);
+        all[self.start * size..][..bytes.len()].copy_from_slice(bytes);
+        all.resize(all.len().next_multiple_of(4), 0);
+        gpu.queue().write_buffer(self.whole.buffer(), 0, &all);
+    }
+
     /// The elements; or what is wrong: a guard's byte changed, or (of an output) an element was left as it was.
     pub fn check(&self, gpu: &Gpu) -> Result<Vec<f32>, String> {
         let element = self.whole.element();

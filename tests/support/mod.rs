@@ -6,6 +6,7 @@ pub mod gate;
 mod guarded;
 mod inputs;
 pub mod layer;
+pub mod product;
 pub mod subject;
 
 use std::sync::OnceLock;

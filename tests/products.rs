@@ -1,0 +1,421 @@
+//! Products against the oracle: layouts, epilogues, split depths, windows, and what is refused.
+
+mod support;
+
+use ffwd::Element::{Bf16, F16, F32};
+use ffwd::ops::{Linear, LinearArgs, Weights, tune};
+use ffwd::shader::matmul::{Loop, Tile, Total};
+use ffwd::tuning::{Problem, Strategy, Tuning, shipped};
+use ffwd::{Activation, Error, Gpu, Tensor, wgpu};
+use support::product::{Case, Residual, Up, four_loops, view};
+use support::{adapter, devices, gpu, guest, same_bits};
+
+const DIRECT: Strategy = Strategy::of(Loop::Direct(4));
+
+fn split(strategy: Strategy, slices: u32) -> Strategy {
+    Strategy { slices, ..strategy }
+}
+
+fn unfused(strategy: Strategy) -> Strategy {
+    Strategy { fused: false, ..strategy }
+}
+
+/// Collects what is wrong, so that one run tells all of it.
+#[derive(Default)]
+struct Faults(Vec<String>);
+
+impl Faults {
+    fn check(&mut self, gpu: &Gpu, case: &Case, strategy: Strategy) -> Option<(usize, Vec<f32>)> {
+        case.check(gpu, strategy).map_err(|fault| self.0.push(format!("{strategy} of {case:?}: {fault}"))).ok()
+    }
+
+    fn none(self) {
+        assert!(self.0.is_empty(), "{} faults:\n{}", self.0.len(), self.0.join("\n"));
+    }
+}
+
+/// A device with small limits: bytes of a binding, and workgroups a side.
+fn small(max_storage_buffer_binding_size: u64, max_compute_workgroups_per_dimension: u32) -> Gpu {
+    let adapter = adapter();
+    let limits = wgpu::Limits { max_storage_buffer_binding_size, max_compute_workgroups_per_dimension, ..adapter.limits() };
+    guest(&adapter, limits, wgpu::Features::empty())
+}
+
+const LAYOUTS: [[bool; 2]; 4] = [[false, false], [false, true], [true, false], [true, true]];
+
+/// Ragged and in whole vectors, each more than a tile in one direction.
+#[test]
+fn operands_may_be_transposed() {
+    let mut faults = Faults::default();
+    for device in devices() {
+        for transposed in LAYOUTS {
+            for looping in four_loops(&device.gpu, false) {
+                for sizes in [[35, 7, 13], [8, 68, 24]] {
+                    let case = Case { transposed, bias: true, ..Case::dense("relu", sizes) };
+                    faults.check(&device.gpu, &case, Strategy::of(looping));
+                }
+            }
+        }
+        let case = Case { transposed: [true, true], ..Case::gated("bilinear", Up::Product, [9, 12, 13]) };
+        for looping in [Loop::Direct(4), Loop::Tiled(Tile::SMALL)] {
+            faults.check(&device.gpu, &case, Strategy::of(looping));
+        }
+    }
+    faults.none();
+}
+
+#[test]
+fn kinds_and_views_mix_in_every_layout() {
+    let mut faults = Faults::default();
+    let kinds = [([F16, Bf16, F32], F16), ([Bf16, F16, F16], F32), ([F32, F16, Bf16], Bf16), ([F16, F16, F16], F16)];
+    for ((kinds, residual), transposed) in kinds.into_iter().zip(LAYOUTS) {
+        for sizes in [[3, 5, 7], [5, 8, 12]] {
+            for offset in [0, 1, 4] {
+                let case = Case { kinds, transposed, offset, residual: Residual::Apart(residual), ..Case::dense("identity", sizes) };
+                faults.check(gpu(), &case, DIRECT);
+            }
+        }
+    }
+    // Arithmetic that rounds.
+    for transposed in LAYOUTS {
+        let case = Case { transposed, bias: true, residual: Residual::Out, whole: false, ..Case::dense("gelu", [5, 7, 65]) };
+        faults.check(gpu(), &case, DIRECT);
+        faults.check(gpu(), &case, split(DIRECT, 3));
+    }
+    faults.none();
+}
+
+#[test]
+fn residuals_are_added_from_anywhere() {
+    let mut faults = Faults::default();
+    for device in devices() {
+        for kind in [F32, F16] {
+            for residual in [Residual::Apart(kind), Residual::Apart(Bf16), Residual::Out] {
+                for (sizes, offset) in [([3, 6, 5], 1), ([5, 8, 8], 4)] {
+                    let case = Case { kinds: [F32, F32, kind], residual, offset, bias: true, ..Case::dense("gelu", sizes) };
+                    faults.check(&device.gpu, &case, DIRECT);
+                    let case = Case { function: Case::gated("swiglu", Up::Out, sizes).function, up: Up::Out, ..case };
+                    faults.check(&device.gpu, &case, DIRECT);
+                }
+            }
+        }
+    }
+    faults.none();
+}
+
+#[test]
+fn up_may_lie_in_memory() {
+    let mut faults = Faults::default();
+    for device in devices() {
+        for (up, kinds) in [(Up::Memory(F32), [F32; 3]), (Up::Out, [F32; 3]), (Up::Memory(F16), [F32, F32, Bf16]), (Up::Out, [F16; 3])] {
+            for (sizes, offset) in [([3, 6, 5], 0), ([3, 6, 5], 3), ([5, 8, 64], 0)] {
+                let case = Case { kinds, offset, bias: true, ..Case::gated("swiglu", up, sizes) };
+                faults.check(&device.gpu, &case, DIRECT);
+                faults.check(&device.gpu, &case, split(DIRECT, 3));
+            }
+        }
+        let case = Case::gated("bilinear", Up::Out, [33, 7, 9]);
+        for looping in four_loops(&device.gpu, false) {
+            faults.check(&device.gpu, &case, Strategy::of(looping));
+        }
+    }
+    faults.none();
+}
+
+#[test]
+fn depths_are_split_without_a_rest_left_out() {
+    let mut faults = Faults::default();
+    for device in devices() {
+        for looping in four_loops(&device.gpu, false) {
+            let looping = Strategy::of(looping);
+            for depth in [0, 1, 3, 4, 5, 63, 64, 65] {
+                for slices in [2, 3, 4, 16] {
+                    for cols in [5, 36] {
+                        let case = Case { bias: true, ..Case::dense("relu", [5, cols, depth]) };
+                        let dispatches = faults.check(&device.gpu, &case, split(looping, slices)).map(|(dispatches, _)| dispatches);
+                        assert!(dispatches.is_none_or(|n| n == if depth > 4 { 2 } else { 1 }), "{dispatches:?} of depth {depth}");
+                    }
+                }
+            }
+        }
+        for slices in [2, 3, 16] {
+            for cols in [3, 4] {
+                let case = Case { residual: Residual::Out, ..Case::dense("identity", [2, cols, 100_000]) };
+                faults.check(&device.gpu, &case, split(DIRECT, slices));
+            }
+        }
+        for transposed in [[false, true], [true, false], [true, true]] {
+            let case = Case { transposed, kinds: [F16, F32, Bf16], residual: Residual::Apart(F16), ..Case::dense("relu", [9, 6, 65]) };
+            faults.check(&device.gpu, &case, split(DIRECT, 4));
+        }
+    }
+    faults.none();
+}
+
+/// With nothing to compute nothing is dispatched, whatever the strategy.
+#[test]
+fn products_may_be_empty() {
+    for device in devices() {
+        for sizes in [[0, 5, 600], [5, 0, 600], [0, 0, 600], [0, 5, 0], [0, 8, 3]] {
+            for transposed in LAYOUTS {
+                let dense = Case { transposed, residual: Residual::Apart(F32), bias: true, ..Case::dense("relu", sizes) };
+                let gated = Case { transposed, bias: true, ..Case::gated("swiglu", Up::Product, sizes) };
+                for strategy in [DIRECT, split(DIRECT, 2), split(DIRECT, 16)] {
+                    assert_eq!(dense.check(&device.gpu, strategy), Ok((0, Vec::new())));
+                    assert_eq!(gated.check(&device.gpu, unfused(strategy)), Ok((0, Vec::new())));
+                }
+                assert_eq!(gated.check(&device.gpu, DIRECT), Ok((0, Vec::new())));
+            }
+        }
+        // Empty sums leave the epilogue.
+        let mut faults = Faults::default();
+        for sizes in [[3, 5, 0], [3, 8, 0]] {
+            for transposed in [[false; 2], [true; 2]] {
+                let case = Case { transposed, residual: Residual::Out, bias: true, ..Case::dense("relu", sizes) };
+                faults.check(&device.gpu, &case, split(DIRECT, 2));
+            }
+            let case = Case { bias: true, ..Case::gated("bilinear", Up::Product, sizes) };
+            faults.check(&device.gpu, &case, DIRECT);
+            faults.check(&device.gpu, &case, unfused(DIRECT));
+        }
+        faults.none();
+    }
+}
+
+#[test]
+fn gate_and_up_may_be_two_products() {
+    let mut faults = Faults::default();
+    for device in devices() {
+        for bias in [false, true] {
+            for sizes in [[5, 7, 65], [3, 8, 64]] {
+                for residual in [Residual::None, Residual::Apart(F16), Residual::Out] {
+                    let case = Case { bias, residual, ..Case::gated("swiglu", Up::Product, sizes) };
+                    faults.check(&device.gpu, &case, unfused(DIRECT));
+                    faults.check(&device.gpu, &case, unfused(split(DIRECT, 3)));
+                    faults.check(&device.gpu, &case, DIRECT);
+                }
+            }
+        }
+        let case = Case { transposed: [true, true], ..Case::gated("bilinear", Up::Product, [9, 7, 65]) };
+        faults.check(&device.gpu, &case, unfused(split(DIRECT, 2)));
+        faults.check(&device.gpu, &case, unfused(Strategy::of(Loop::Tiled(Tile::SMALL))));
+        for out in [F16, Bf16] {
+            let case = Case { kinds: [F32, F32, out], ..Case::gated("swiglu", Up::Product, [3, 5, 7]) };
+            let refused = case.refused(&device.gpu, unfused(DIRECT));
+            assert!(matches!(refused, Error::Kind { expected: F32, actual, .. } if actual == out), "{refused:?}");
+        }
+    }
+    faults.none();
+}
+
+/// What a strategy asks for that cannot be had.
+#[test]
+fn strategies_that_cannot_be_had_are_refused() {
+    let dense = Case::dense("relu", [3, 8, 64]);
+    let gated = Case::gated("swiglu", Up::Product, [3, 8, 64]);
+    let least = &devices()[1].gpu;
+    for device in devices() {
+        let refused = gated.refused(&device.gpu, split(DIRECT, 2));
+        assert!(matches!(refused, Error::Unsupported { .. }), "{refused:?}");
+        let unknown = Tile { rows: 0, ..Tile::SMALL };
+        let tiny = Tile { invocation_rows: 0, ..Tile::SMALL };
+        let loops = [Loop::Sum, Loop::Direct(0), Loop::Direct(3), Loop::Broadcast(0), Loop::Dot(0, Total::Tree)];
+        for looping in loops.into_iter().chain([unknown, tiny].map(Loop::Tiled)).chain([Loop::Dot(u32::MAX, Total::Tree)]) {
+            for case in [&dense, &gated] {
+                let refused = case.refused(&device.gpu, Strategy::of(looping));
+                assert!(matches!(refused, Error::Unsupported { .. } | Error::Limit { .. }), "{looping:?}: {refused:?}");
+            }
+        }
+        for slices in [Strategy::MOST_SLICES + 1, u32::MAX] {
+            let refused = dense.refused(&device.gpu, split(DIRECT, slices));
+            assert!(matches!(refused, Error::Limit { allowed: 16, required, .. } if required == u64::from(slices)), "{refused:?}");
+        }
+        assert_eq!(dense.check(&device.gpu, split(DIRECT, 0)).map(|(dispatches, _)| dispatches), Ok(1));
+    }
+    let lacking = [Loop::Broadcast(4), Loop::Dot(2, Total::Subgroup(8)), Loop::Dot(1, Total::Subgroup(0)), Loop::Tiled(Tile::LARGE)];
+    for looping in lacking.into_iter().filter(|looping| !Loop::available(&least.capabilities(), true).contains(looping)) {
+        let refused = gated.refused(least, Strategy::of(looping));
+        assert!(matches!(refused, Error::Limit { .. } | Error::Unsupported { .. }), "{looping}: {refused:?}");
+        assert!(matches!(Linear::new(least, Activation::Relu).with_loop(looping), Err(Error::Limit { .. } | Error::Unsupported { .. })) || looping == Loop::Tiled(Tile::LARGE));
+    }
+    // More slices than a side of the grid has workgroups.
+    let refused = Case::dense("relu", [3, 8, 640]).refused(&small(1 << 16, 8), split(DIRECT, 16));
+    assert!(matches!(refused, Error::Limit { required: 16, allowed: 8, .. }), "{refused:?}");
+}
+
+#[test]
+fn operands_that_do_not_fit_are_refused() {
+    let gpu = gpu();
+    let zeros = |shape: &[usize]| gpu.zeros(shape, F32).unwrap();
+    let (whole, weight, up) = (zeros(&[1000]), zeros(&[6, 5]), zeros(&[6, 5]));
+    let (a, out) = (view(&whole, 0, [4, 5]), view(&whole, 100, [4, 6]));
+    let dense = Linear::new(gpu, Activation::Relu).with_tuning(Tuning::Fixed(split(DIRECT, 2)));
+    let gated = |strategy| Linear::gated(gpu, ffwd::Gate::OAI).with_tuning(Tuning::Fixed(strategy));
+    let one = Weights::One { weight: &weight, bias: None };
+    let plain = LinearArgs::new(&a, one, &out);
+    // Beside each other in one buffer: fine.
+    dense.plan(plain).unwrap();
+    for start in [99, 101, 106, 123] {
+        let residual = view(&whole, start, [4, 6]);
+        let refused = dense.plan(LinearArgs { residual: Some(&residual), ..plain });
+        assert!(matches!(refused, Err(Error::Alias { input: "residual", output: "out" })), "{start}: {refused:?}");
+        let weights = Weights::Gate { weight: &weight, bias: None, up: &residual };
+        let refused = gated(DIRECT).plan(LinearArgs::new(&a, weights, &out));
+        assert!(matches!(refused, Err(Error::Alias { input: "up", output: "out" })), "{start}: {refused:?}");
+        let weights = Weights::GateUp { gate: &weight, up: &up, bias: None };
+        let refused = gated(unfused(DIRECT)).plan(LinearArgs { weights, residual: Some(&residual), ..plain });
+        assert!(matches!(refused, Err(Error::Alias { input: "residual", output: "out" })), "{start}: {refused:?}");
+    }
+    // The same bytes in another kind.
+    let other = Tensor::from_buffer(whole.buffer(), 200, &[4, 6], F16).unwrap();
+    assert!(matches!(dense.plan(LinearArgs { residual: Some(&other), ..plain }), Err(Error::Alias { input: "residual", output: "out" })));
+    let square = view(&whole, 100, [4, 5]);
+    let weights = Weights::One { weight: &view(&weight, 0, [5, 5]), bias: None };
+    assert!(matches!(dense.plan(LinearArgs::new(&square, weights, &square)), Err(Error::Alias { input: "a", output: "out" })));
+    for shape in [&[24][..], &[6, 4], &[4, 7], &[1, 4, 6], &[4, 1], &[1, 6], &[0]] {
+        let refused = dense.plan(LinearArgs { residual: Some(&zeros(shape)), ..plain });
+        assert!(matches!(refused, Err(Error::Shape { operand: "residual", .. })), "{shape:?}: {refused:?}");
+    }
+    // Untransposed shapes where transposed ones are said to be.
+    for (transposed, operand) in [([true, false], "weight"), ([false, true], "weight"), ([true, true], "weight")] {
+        let refused = dense.plan(LinearArgs { transposed, ..plain });
+        assert!(matches!(&refused, Err(Error::Shape { operand: o, .. }) if *o == operand), "{transposed:?}: {refused:?}");
+    }
+    let deep = zeros(&[2, 2, 5]);
+    let refused = dense.plan(LinearArgs { transposed: [true, false], ..LinearArgs::new(&deep, one, &out) });
+    assert!(matches!(refused, Err(Error::Shape { operand: "a", .. })), "{refused:?}");
+}
+
+/// Windows of 4 KiB: of the transposed they cut the depth, into dispatches that are summed.
+#[test]
+fn windows_cut_rows_columns_and_depth() {
+    let mut faults = Faults::default();
+    let (tiny, mut cut) = (small(4096, 8), Vec::new());
+    for looping in [Loop::Direct(4), Loop::Tiled(Tile::SMALL)] {
+        for transposed in LAYOUTS {
+            for sizes in [[70, 36, 130], [33, 41, 90], [3, 300, 12], [300, 3, 12], [2, 5, 900], [250, 250, 9]] {
+                for (slices, residual, kinds) in [(1, Residual::Apart(F16), [F32; 3]), (2, Residual::Out, [F16, F32, F32])] {
+                    let case = Case { transposed, residual, kinds, bias: true, offset: slices as usize - 1, ..Case::dense("relu", sizes) };
+                    let ran = faults.check(&tiny, &case, split(Strategy::of(looping), slices));
+                    cut.extend(ran.map(|(dispatches, _)| dispatches));
+                }
+            }
+        }
+    }
+    assert!(cut.iter().all(|n| *n > 1) || cut.iter().max() > Some(&20), "{cut:?}");
+    let gate = Case { transposed: [false, true], bias: true, ..Case::gated("bilinear", Up::Out, [9, 40, 70]) };
+    faults.check(&tiny, &gate, DIRECT);
+    let both = Case { up: Up::Product, ..gate };
+    faults.check(&tiny, &both, unfused(DIRECT));
+    faults.none();
+    // Two products in one kernel have no sums to keep.
+    let refused = both.refused(&tiny, DIRECT);
+    assert!(matches!(refused, Error::Limit { required: 70, allowed, .. } if allowed < 70), "{refused:?}");
+    let refused = Case { transposed: [false, true], ..Case::dense("relu", [1, 2000, 8]) }.refused(&tiny, DIRECT);
+    assert!(matches!(refused, Error::Limit { required: 2000, .. }), "{refused:?}");
+}
+
+/// Rows and columns of tiles beyond the grid, and rows of slices' sums, which are a workgroup each.
+#[test]
+fn grids_are_cut() {
+    let (mut faults, gpu) = (Faults::default(), small(1 << 20, 8));
+    for sizes in [[600, 5, 70], [5, 600, 70], [290, 530, 9]] {
+        for slices in [1, 3] {
+            let case = Case { bias: true, residual: Residual::Out, ..Case::dense("relu", sizes) };
+            let ran = faults.check(&gpu, &case, split(DIRECT, slices));
+            assert!(ran.is_none_or(|(dispatches, _)| dispatches > slices as usize), "nothing was cut of {sizes:?}");
+        }
+    }
+    faults.none();
+}
+
+/// On a software adapter 2^31 multiplications are the most in a dispatch. Nothing is run.
+#[test]
+fn long_products_are_many_dispatches() {
+    let gpu = gpu();
+    if !gpu.is_software() {
+        return;
+    }
+    let [rows, cols, depth] = [2048, 1024, 4096];
+    let zeros = |rows, cols| gpu.zeros(&[rows, cols], F32).unwrap();
+    let (a, b, out) = (zeros(rows, depth), zeros(cols, depth), zeros(rows, cols));
+    let count = |linear: Linear, weights| linear.plan(LinearArgs::new(&a, weights, &out)).unwrap().kernels().count();
+    let fixed = |linear: Linear, strategy| linear.with_tuning(Tuning::Fixed(strategy));
+    let one = Weights::One { weight: &b, bias: None };
+    let both = Weights::GateUp { gate: &b, up: &b, bias: None };
+    let dense = || Linear::new(gpu, Activation::Identity);
+    let gated = || Linear::gated(gpu, ffwd::Gate::Of(Activation::Identity));
+    assert_eq!(count(fixed(dense(), DIRECT), one), 4);
+    assert_eq!(count(fixed(gated(), DIRECT), both), 8);
+    assert_eq!(count(fixed(gated(), unfused(DIRECT)), both), 8);
+    let halves = fixed(dense(), split(DIRECT, 2));
+    let plan = halves.plan(LinearArgs::new(&a, one, &out)).unwrap();
+    assert_eq!((plan.kernels().count(), plan.scratch_bytes()), (8, 2 * (512 * 1024) * 4));
+}
+
+/// Slopes of their own for the columns, through the sum of slices and windows of columns.
+#[test]
+fn split_depths_have_learned_epilogues() {
+    for (gpu, cols) in [(gpu(), 10), (&small(4096, 8), 300)] {
+        let slopes: Vec<f32> = (0..cols).map(|c| c as f32 / 4.0).collect();
+        let (a, w) = (gpu.tensor(&vec![-1.0; 2 * 40], &[2, 40], F32).unwrap(), gpu.tensor(&vec![1.0; cols * 40], &[cols, 40], F32).unwrap());
+        let (table, out) = (gpu.tensor(&slopes, &[1, cols], F32).unwrap(), gpu.zeros(&[2, cols], F32).unwrap());
+        let prelu = Linear::new(gpu, Activation::parse("prelu").unwrap()).with_tuning(Tuning::Fixed(split(DIRECT, 2)));
+        let args = LinearArgs::new(&a, Weights::One { weight: &w, bias: None }, &out);
+        prelu.plan(LinearArgs { parameters: Some(&table), ..args }).unwrap().submit(gpu);
+        let want: Vec<f32> = (0..2).flat_map(|_| slopes.iter().map(|slope| -40.0 * slope)).collect();
+        same_bits(&gpu.read_back(&out).unwrap(), &want).unwrap();
+    }
+}
+
+/// Every candidate computes the same whole numbers; the fastest is first, chosen, and remembered.
+#[test]
+fn candidates_agree() {
+    for device in devices() {
+        device.gpu.set_tuning_file(None);
+        let problems = [
+            Problem { transposed: [true, false], ..Problem::new(1, 37, 301) },
+            Problem { transposed: [false, true], b: Bf16, out: F16, ..Problem::new(7, 68, 64) },
+            Problem { gated: true, a: F16, ..Problem::new(3, 36, 65) },
+        ];
+        for problem in problems {
+            let (mut heard, candidates) = (Vec::new(), problem.candidates(&device.gpu.capabilities()));
+            let tuned = tune(&device.gpu, &problem, &mut |strategy| heard.push(strategy)).unwrap();
+            assert_eq!(heard, candidates);
+            assert!(tuned.measured.is_sorted_by(|a, b| a.1 <= b.1), "{:?}", tuned.measured);
+            assert_eq!(tuned.chosen, tuned.measured[0].0);
+            assert!(tuned.measured.iter().all(|(strategy, seconds)| candidates.contains(strategy) && *seconds > 0.0));
+            let cached = if problem.gated { Linear::gated(&device.gpu, ffwd::Gate::OAI) } else { Linear::new(&device.gpu, Activation::Relu) };
+            assert_eq!(cached.strategy(&problem).unwrap(), tuned.chosen);
+        }
+    }
+}
+
+/// A choice that was measured elsewhere, by hand or by an older version is no reason to fail.
+#[test]
+fn cached_choices_that_cannot_be_had_are_passed_over() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("tuning.json");
+    let gpu = small(1 << 20, 8);
+    let problem = Problem::new(3, 8, 64);
+    let chosen = |gated: bool, name: &str, problem: &Problem| {
+        let (class, key) = (problem.class(), gpu.tuning_key());
+        let file = serde_json::json!({ "format": "ffwd-tuning/1", "adapters": { key: { class: { "strategy": name, "seconds": 1e-9 } } } });
+        std::fs::write(&path, file.to_string()).unwrap();
+        gpu.set_tuning_file(Some(path.clone()));
+        let linear = if gated { Linear::gated(&gpu, ffwd::Gate::OAI) } else { Linear::new(&gpu, Activation::Relu) };
+        linear.strategy(problem).unwrap()
+    };
+    let default = shipped(&gpu.capabilities(), &problem);
+    assert_ne!(default, Strategy::of(Loop::Dot(2, Total::Tree)));
+    assert_eq!(chosen(false, "dot-2", &problem), Strategy::of(Loop::Dot(2, Total::Tree)));
+    for name in ["broadcast-4", "dot-2-subgroup-64", "direct-8/split-16", "unfused/direct-4", "sum", "direct-0", "direct-4/split-0", ""] {
+        assert_eq!(chosen(false, name, &problem), default, "{name}");
+    }
+    let gated = Problem { gated: true, ..problem };
+    let default = shipped(&gpu.capabilities(), &gated);
+    assert_eq!(chosen(true, "unfused/direct-4", &gated), unfused(DIRECT));
+    for (out, name) in [(F32, "direct-4/split-2"), (F16, "unfused/direct-4"), (F32, "broadcast-4")] {
+        assert_eq!(chosen(true, name, &Problem { out, ..gated }), default, "{name}");
+    }
+}
