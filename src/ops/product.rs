@@ -90,7 +90,8 @@ impl<'a> Product<'a> {
         let slice = depth.div_ceil(4).div_ceil(slices).clamp(1, steps.depth.div_ceil(4));
         let slices = depth.div_ceil(4).div_ceil(slice).max(1);
         let mut builder = PlanBuilder::new(self.gpu);
-        if slices == 1 {
+        // Of an empty output there is nothing to sum either.
+        if slices == 1 || rows == 0 || cols == 0 {
             let kernel = variant.kernel();
             for (rows, cols) in spans(rows, cols, steps) {
                 let part = Part { rows, cols, depth: Span { start: 0, len: depth }, slices: 1, slice };
@@ -126,23 +127,28 @@ impl<'a> Product<'a> {
         Ok(builder.finish()?.with_scratch(partials.buffer().size()))
     }
 
-    /// Up first, into the output; then the gate's product works on it in place.
+    /// Up first, into the output; then the gate's product works on it in place. Where the output holds the residual, up
+    /// gets a buffer of the plan's own.
     pub(super) fn plan_unfused(&self, strategy: Strategy) -> Result<Plan, Error> {
         let find = |name| self.operands.iter().find(|o| o.name == name).map(|o| o.tensor);
         let Some(out) = find("out") else { return PlanBuilder::new(self.gpu).finish() };
         out.expect_element("out of unfused products", Element::F32)?;
         let identity = Function::Activation(Activation::Identity);
-        let renamed = |names: [(&str, &'static str); 4]| {
-            let of = |o: &Operand<'a>| names.iter().find(|(from, _)| *from == o.name).map(|(_, name)| Operand { name, tensor: o.tensor });
-            self.operands.iter().filter_map(of).collect::<Vec<_>>()
+        let own = match find("residual") {
+            Some(residual) if residual.same_elements(out) => Some(self.gpu.zeros(out.shape(), Element::F32)?),
+            _ => None,
         };
-        let operands = renamed([("a", "a"), ("b_up", "b"), ("bias_up", "bias"), ("out", "out")]);
+        let (middle, scratch) = own.as_ref().map_or((out, 0), |own| (own, own.buffer().size()));
+        let names = [("a", "a"), ("b_up", "b"), ("bias_up", "bias")];
+        let renamed = |o: &Operand<'a>| names.iter().find(|(from, _)| *from == o.name).map(|(_, name)| Operand { name, tensor: o.tensor });
+        let mut operands: Vec<_> = self.operands.iter().filter_map(renamed).collect();
+        operands.push(Operand { name: "out", tensor: middle });
         let up = Product { gpu: self.gpu, function: &identity, products: Products::One, operands, problem: self.problem };
         let mut operands = self.operands.clone();
         operands.retain(|o| !matches!(o.name, "b_up" | "bias_up"));
-        operands.push(Operand { name: "up", tensor: out });
+        operands.push(Operand { name: "up", tensor: middle });
         let gate = Product { gpu: self.gpu, function: self.function, products: Products::Gate, operands, problem: self.problem };
-        Ok(up.plan(strategy)?.then(gate.plan(strategy)?))
+        Ok(up.plan(strategy)?.then(gate.plan(strategy)?).with_scratch(scratch))
     }
 
     fn find(&self, name: &str) -> Option<&'a Tensor> {
