@@ -92,7 +92,7 @@ impl Linear {
     /// The same with a loop of the caller's choice, in one piece.
     ///
     /// # Errors
-    /// [`Error::Limit`] where the device lacks what it needs.
+    /// [`Error::Limit`] where the device lacks what it needs; [`Error::Unsupported`] where there is no such loop.
     pub fn with_loop(self, looping: Loop) -> Result<Self, Error> {
         runs(&self.gpu, looping, matches!(self.function, Function::Gate(_)))?;
         Ok(self.with_tuning(Tuning::Fixed(Strategy::of(looping))))
@@ -149,6 +149,11 @@ impl Linear {
             Tuning::Fixed(strategy) => {
                 let fused = problem.gated && strategy.fused;
                 runs(&self.gpu, strategy.looping, fused)?;
+                // Slices are workgroups, side by side in the grid's third dimension.
+                let most = Strategy::MOST_SLICES.min(self.gpu.limits().max_compute_workgroups_per_dimension);
+                if strategy.slices > most {
+                    return Err(Error::Limit { what: "slices of a depth", required: strategy.slices.into(), allowed: most.into() });
+                }
                 if fused && strategy.slices > 1 {
                     return Err(Error::Unsupported { function: strategy.to_string(), what: "split depth of gate and up in one kernel" });
                 }
@@ -217,8 +222,11 @@ impl Linear {
     }
 }
 
-/// Refuses a loop that the device lacks something for.
+/// Refuses a loop that does not exist or that the device lacks something for.
 fn runs(gpu: &Gpu, looping: Loop, gated: bool) -> Result<(), Error> {
+    if !looping.exists() {
+        return Err(Error::Unsupported { function: looping.to_string(), what: "kernel for products" });
+    }
     match looping.missing(&gpu.capabilities(), gated) {
         None => Ok(()),
         Some((what, required, allowed)) => Err(Error::Limit { what, required, allowed }),

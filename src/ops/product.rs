@@ -80,7 +80,7 @@ impl<'a> Product<'a> {
         let variant = self.variant(strategy.looping)?;
         let Problem { rows, cols, depth, .. } = self.problem;
         let [rows, cols, depth] = [rows, cols, depth].map(|n| n as u64);
-        let slices = u64::from(strategy.slices);
+        let slices = u64::from(strategy.slices.max(1));
         let mut steps = self.steps(&variant, slices)?;
         // Vectors of columns need every step to start at one.
         let variant =

@@ -154,6 +154,26 @@ impl Loop {
         loops
     }
 
+    /// Every loop of any device: 8, 16, 32 and 64 lanes are what there is, and matrices of 8 and 16.
+    fn every() -> impl Iterator<Item = Self> {
+        [8, 16, 32, 64].into_iter().flat_map(|lanes| {
+            let devices = [(8, true), (8, false), (16, true), (16, false)].map(|(tile, subgroups)| Capabilities {
+                software: false,
+                workgroup_bytes: u32::MAX,
+                invocations: u32::MAX,
+                subgroup: subgroups.then_some((lanes, lanes)),
+                cooperative: Some(Matrices { tile, lanes }),
+            });
+            devices.into_iter().flat_map(|device| Self::available(&device, false))
+        })
+    }
+
+    /// Whether there are kernels with this loop; other sizes are just numbers, and [`Loop::Sum`] is no product.
+    pub(crate) fn exists(self) -> bool {
+        let subgroup = matches!(self, Self::Dot(1 | 2 | 4 | 8, Total::Subgroup(1..)));
+        subgroup || Self::every().any(|looping| looping == self)
+    }
+
     /// What a device lacks for this loop: its name, how much is needed, how much there is.
     pub fn missing(self, capabilities: &Capabilities, gated: bool) -> Option<(&'static str, u64, u64)> {
         let lack = |what, required: u32, allowed: u32| (required > allowed).then_some((what, u64::from(required), u64::from(allowed)));
@@ -259,21 +279,8 @@ impl FromStr for Loop {
     type Err = UnknownName;
 
     fn from_str(name: &str) -> Result<Self, UnknownName> {
-        // Whatever the device: 8, 16, 32 and 64 lanes are what there is, and matrices of 8 and 16.
-        let every = || {
-            [8, 16, 32, 64].into_iter().flat_map(|lanes| {
-                let devices = [(8, true), (8, false), (16, true), (16, false)].map(|(tile, subgroups)| Capabilities {
-                    software: false,
-                    workgroup_bytes: u32::MAX,
-                    invocations: u32::MAX,
-                    subgroup: subgroups.then_some((lanes, lanes)),
-                    cooperative: Some(Matrices { tile, lanes }),
-                });
-                devices.into_iter().flat_map(|device| Self::available(&device, false))
-            })
-        };
-        every().find(|looping| looping.to_string() == name).ok_or_else(|| {
-            let known: Vec<_> = every().map(|looping| looping.to_string()).collect();
+        Self::every().find(|looping| looping.to_string() == name).ok_or_else(|| {
+            let known: Vec<_> = Self::every().map(|looping| looping.to_string()).collect();
             UnknownName::new("loop", name, known.iter().map(String::as_str))
         })
     }
