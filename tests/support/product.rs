@@ -203,7 +203,9 @@ impl Case {
                 Up::Memory(_) | Up::Out => (f64::from(n.up[i]), f64::from(n.up[i]).abs()),
             };
             let (value, exact) = match &self.function {
-                Function::Dense(activation) => (oracle::value(activation, gate), [Activation::Identity, Activation::Relu].contains(activation)),
+                Function::Dense(activation) => {
+                    (oracle::value(activation, gate), [Activation::Identity, Activation::Relu].contains(activation))
+                }
                 Function::Gated(gated) => (oracle::gate_value(gated, gate, up), *gated == Gate::Of(Activation::Identity)),
             };
             let added = if self.residual == Residual::None { 0.0 } else { f64::from(n.residual[i]) };
