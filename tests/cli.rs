@@ -12,3 +12,5 @@ mod json;
 mod specials;
 #[path = "cli/support.rs"]
 mod support;
+#[path = "cli/tune.rs"]
+mod tune;

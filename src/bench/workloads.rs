@@ -7,6 +7,7 @@ use crate::element::Element;
 use crate::error::Error;
 use crate::gate::Gate;
 use crate::shader::function::Function;
+use crate::tuning::Problem;
 
 /// One thing to measure.
 #[derive(Debug, Clone, PartialEq)]
@@ -118,6 +119,21 @@ impl Task {
             Self::FeedForward { function: Function::Gate(_), d_model, d_ff, .. } => 3.0 * product(&[*d_model, *d_ff]),
             Self::FeedForward { d_model, d_ff, .. } => 2.0 * product(&[*d_model, *d_ff]),
             _ => 0.0,
+        }
+    }
+
+    /// The products that it consists of, where every tensor but a layer's hidden one is of this kind: none, one, or those
+    /// into hidden and out of it.
+    pub fn problems(&self, element: Element) -> Vec<Problem> {
+        let product = |rows, cols, depth| Problem { a: element, b: element, out: element, ..Problem::new(rows, cols, depth) };
+        match *self {
+            Self::Elementwise { .. } => Vec::new(),
+            Self::Product { rows, cols, depth } => vec![product(rows, cols, depth)],
+            Self::FeedForward { ref function, tokens, d_model, d_ff } => {
+                let gated = matches!(function, Function::Gate(_));
+                let into = Problem { gated, out: Element::F32, ..product(tokens, d_ff, d_model) };
+                vec![into, Problem { a: Element::F32, ..product(tokens, d_model, d_ff) }]
+            }
         }
     }
 
@@ -289,6 +305,19 @@ mod tests {
         all.dedup();
         assert_eq!(all.len(), count);
         assert_eq!(names(true).len(), QUICK.len());
+    }
+
+    /// The same multiplications as the operations are counted by.
+    #[test]
+    fn problems_are_all_of_the_work() {
+        for Workload { name, element, task, .. } in workloads(false).unwrap() {
+            let macs: u64 = task.problems(element).iter().map(Problem::macs).sum();
+            let flops = if matches!(task, Task::Elementwise { .. }) { 0.0 } else { task.flops() };
+            assert_eq!(2.0 * macs as f64, flops, "{name}");
+        }
+        let layer = Task::FeedForward { function: Function::Gate(Gate::parse("swiglu").unwrap()), tokens: 1, d_model: 64, d_ff: 256 };
+        let classes: Vec<_> = layer.problems(Element::F16).iter().map(Problem::class).collect();
+        assert_eq!(classes, ["gate_up/f16*f16->f32/1x256x64", "linear/f32*f16->f16/1x64x256"]);
     }
 
     #[test]

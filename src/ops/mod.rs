@@ -13,7 +13,7 @@ mod tuner;
 pub use activate::{Activate, Backward, Forward};
 pub use gated::{GateGrads, GateInput, Gated, GatedBackward, GatedForward};
 pub use linear::{Linear, LinearArgs, Weights};
-pub use tuner::{Tuned, tune};
+pub use tuner::{Tuned, measure, tune};
 
 pub(crate) use elementwise::Params as ElementwiseParams;
 #[cfg(test)]

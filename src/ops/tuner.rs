@@ -7,39 +7,70 @@ use crate::accuracy::Random;
 use crate::activation::Activation;
 use crate::error::Error;
 use crate::gate::Gate;
-use crate::gpu::{Gpu, Plan, Tensor, time};
-use crate::tuning::{Choice, Problem, Strategy, Tuning};
+use crate::gpu::{Effort, Gpu, Plan, Tensor, Timer};
+use crate::tuning::{Choice, Problem, Strategy, Tuning, shipped};
 
 /// What a measurement found.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Tuned {
     /// The fastest, which is remembered.
     pub chosen: Strategy,
-    /// Every candidate with its median time in seconds, the fastest first; those that were given up early, or that the
-    /// device refused, are missing.
+    /// As of [`measure`].
     pub measured: Vec<(Strategy, f64)>,
+    /// Why the choice could not be written to the user's file; this process remembers it all the same.
+    pub not_kept: Option<String>,
 }
 
-/// Rounds in which the candidates take turns.
-const ROUNDS: usize = 7;
-/// A candidate that takes so much longer than the fastest in the first round is not run again.
-const HOPELESS: f64 = 2.0;
+/// Rounds in which the candidates take turns; what counts is the median turn.
+const ROUNDS: usize = 9;
+/// Rounds that there are, however long they take.
+const FEWEST_ROUNDS: usize = 3;
 /// Seconds after which no further round begins.
-const PATIENCE: f64 = 4.0;
+const PATIENCE: f64 = 5.0;
+/// One turn: what is short is run often.
+const TURN: Effort = Effort { fewest: 1, most: 51, seconds: 0.01 };
+/// A candidate whose best turn so far takes so many times the fastest one's median is given up after the first round,
+/// after the second, and so on; a single bad moment costs nobody the place.
+const HOPELESS: [f64; 4] = [2.0, 1.5, 1.3, 1.2];
+/// Seconds that a first run may take for compiling.
+const COMPILING: f64 = 1.0;
 
 /// Measures every candidate for this product, and remembers the fastest for its class. `progress` hears of each.
+///
+/// # Errors
+/// As [`measure`].
+pub fn tune(gpu: &Gpu, problem: &Problem, progress: &mut dyn FnMut(Strategy)) -> Result<Tuned, Error> {
+    let measured = measure(gpu, problem, progress)?;
+    let Some(&(chosen, seconds)) = measured.first() else { return Err(nothing(problem)) };
+    log::info!("{}: {chosen} takes {:.3} ms", problem.class(), seconds * 1e3);
+    let kept = gpu.tuned(|cache| cache.remember(&problem.class(), Choice { strategy: chosen, seconds }));
+    let not_kept = kept.err().map(|error| error.to_string());
+    if let Some(reason) = &not_kept {
+        log::warn!("the tuning of {} is not kept: {reason}", problem.class());
+    }
+    Ok(Tuned { chosen, measured, not_kept })
+}
+
+/// Median seconds of every candidate for this product, the fastest first, and last those that were given up early for
+/// being far slower; those that the device refused are missing. `progress` hears of each. Nothing is remembered.
 ///
 /// Candidates compute a product of small whole numbers, whose sums are exact in any order: they must agree bit for bit.
 ///
 /// # Errors
 /// [`Error::Gpu`] where candidates disagree; what the device refuses to all of them.
-pub fn tune(gpu: &Gpu, problem: &Problem, progress: &mut dyn FnMut(Strategy)) -> Result<Tuned, Error> {
+pub fn measure(gpu: &Gpu, problem: &Problem, progress: &mut dyn FnMut(Strategy)) -> Result<Vec<(Strategy, f64)>, Error> {
     let operands = Operands::new(gpu, problem)?;
-    let mut running: Vec<(Strategy, Plan, Vec<f64>)> = Vec::new();
+    let capabilities = gpu.capabilities();
+    let mut candidates = problem.candidates(&capabilities);
+    // What is shipped is rarely far off: the hopeless are recognised by it.
+    let expected = shipped(&capabilities, problem);
+    candidates.sort_by_key(|strategy| *strategy != expected);
+    let mut timer = Timer::new(gpu)?;
+    let mut running: Vec<Running> = Vec::new();
+    let mut given_up = Vec::new();
     let mut expected: Option<(Strategy, Vec<u8>)> = None;
     let mut refused = None;
-    let begun = Instant::now();
-    for strategy in problem.candidates(&gpu.capabilities()) {
+    for strategy in candidates {
         progress(strategy);
         let plan = match operands.plan(gpu, problem, strategy) {
             Ok(plan) => plan,
@@ -49,7 +80,10 @@ pub fn tune(gpu: &Gpu, problem: &Problem, progress: &mut dyn FnMut(Strategy)) ->
                 continue;
             }
         };
+        let begun = Instant::now();
         plan.submit(gpu);
+        gpu.wait()?;
+        let first = begun.elapsed().as_secs_f64();
         let result = gpu.read_bytes(&operands.out)?;
         match &expected {
             None => expected = Some((strategy, result)),
@@ -58,35 +92,73 @@ pub fn tune(gpu: &Gpu, problem: &Problem, progress: &mut dyn FnMut(Strategy)) ->
                 return Err(Error::Gpu { what: format!("tuning {}", problem.class()), reason: format!("{strategy} and {first} disagree") });
             }
         }
-        let (seconds, _) = time(gpu, &plan, 1)?;
-        running.push((strategy, plan, seconds));
-    }
-    let median = |seconds: &[f64]| {
-        let mut sorted = seconds.to_vec();
-        sorted.sort_by(f64::total_cmp);
-        sorted.get(sorted.len() / 2).copied().unwrap_or(f64::INFINITY)
-    };
-    let fastest = running.iter().map(|(_, _, seconds)| median(seconds)).fold(f64::INFINITY, f64::min);
-    running.retain(|(_, _, seconds)| median(seconds) <= HOPELESS * fastest);
-    let spent = begun.elapsed().as_secs_f64();
-    for _ in 1..ROUNDS {
-        for (_, plan, seconds) in &mut running {
-            seconds.extend(time(gpu, plan, 1)?.0);
+        if first - COMPILING > HOPELESS[0] * fastest(&running) {
+            given_up.push((strategy, first));
+            continue;
         }
-        if begun.elapsed().as_secs_f64() - spent > PATIENCE {
+        let mut running_now = Running { strategy, plan, turns: Vec::new() };
+        running_now.turn(&mut timer)?;
+        running.push(running_now);
+    }
+    if running.is_empty() {
+        return Err(refused.unwrap_or_else(|| nothing(problem)));
+    }
+    let begun = Instant::now();
+    for round in 1..ROUNDS {
+        if round >= FEWEST_ROUNDS && begun.elapsed().as_secs_f64() > PATIENCE {
             break;
         }
+        let most = HOPELESS[(round - 1).min(HOPELESS.len() - 1)] * fastest(&running);
+        given_up.extend(running.extract_if(.., |running| running.best() > most).map(|running| (running.strategy, running.median())));
+        if running.len() == 1 {
+            break;
+        }
+        for running in &mut running {
+            running.turn(&mut timer)?;
+        }
     }
-    let mut measured: Vec<_> = running.iter().map(|(strategy, _, seconds)| (*strategy, median(seconds))).collect();
-    measured.sort_by(|a, b| a.1.total_cmp(&b.1));
-    let Some(&(chosen, seconds)) = measured.first() else {
-        return Err(refused.unwrap_or(Error::Gpu { what: "tuning".into(), reason: "there is no candidate".into() }));
-    };
-    log::info!("{}: {chosen} takes {:.3} ms", problem.class(), seconds * 1e3);
-    if let Err(error) = gpu.tuned(|cache| cache.remember(&problem.class(), Choice { strategy: chosen, seconds })) {
-        log::warn!("the tuning of {} is not kept: {error}", problem.class());
+    let mut measured: Vec<_> = running.iter().map(|running| (running.strategy, running.median())).collect();
+    for times in [&mut measured, &mut given_up] {
+        times.sort_by(|a, b| a.1.total_cmp(&b.1));
     }
-    Ok(Tuned { chosen, measured })
+    measured.append(&mut given_up);
+    Ok(measured)
+}
+
+fn nothing(problem: &Problem) -> Error {
+    Error::Gpu { what: format!("tuning {}", problem.class()), reason: "there is no candidate".into() }
+}
+
+/// A candidate, and the median of each of its turns in seconds.
+struct Running {
+    strategy: Strategy,
+    plan: Plan,
+    turns: Vec<f64>,
+}
+
+impl Running {
+    fn turn(&mut self, timer: &mut Timer) -> Result<(), Error> {
+        self.turns.push(median(timer.time(&self.plan, TURN)?));
+        Ok(())
+    }
+
+    fn median(&self) -> f64 {
+        median(self.turns.clone())
+    }
+
+    fn best(&self) -> f64 {
+        self.turns.iter().copied().fold(f64::INFINITY, f64::min)
+    }
+}
+
+fn fastest(running: &[Running]) -> f64 {
+    running.iter().map(Running::median).fold(f64::INFINITY, f64::min)
+}
+
+/// Infinite of nothing.
+fn median(mut seconds: Vec<f64>) -> f64 {
+    seconds.sort_by(f64::total_cmp);
+    seconds.get(seconds.len() / 2).copied().unwrap_or(f64::INFINITY)
 }
 
 struct Operands {

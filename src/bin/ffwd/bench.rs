@@ -114,7 +114,7 @@ fn print_group(out: &mut dyn Write, group: Group, measured: &[&Measurement]) -> 
 }
 
 /// Seconds with three digits, in the unit that fits.
-fn duration(seconds: f64) -> String {
+pub fn duration(seconds: f64) -> String {
     let (value, unit) = match seconds {
         s if s >= 1.0 => (s, "s"),
         s if s >= 1e-3 => (s * 1e3, "ms"),

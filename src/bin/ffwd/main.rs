@@ -13,6 +13,7 @@ mod progress;
 mod report;
 mod run;
 mod table;
+mod tune;
 mod verify;
 
 use std::io::Write as _;
@@ -46,6 +47,8 @@ enum Command {
     Verify(verify::Args),
     /// Measure speeds beside this adapter's own ceilings
     Bench(bench::Args),
+    /// Measure which kernels compute products fastest on this adapter, and remember it
+    Tune(tune::Args),
     /// Draw activations and their derivatives
     Plot(plot::Args),
     /// Make one page of what `ffwd bench --json` wrote on several adapters
@@ -62,6 +65,7 @@ fn main() -> ExitCode {
         Command::Ffn(args) => ffn::run(&args, &adapter, &mut out),
         Command::Verify(args) => verify::run(&args, &adapter, &mut out),
         Command::Bench(args) => bench::run(&args, &adapter, &mut out),
+        Command::Tune(args) => tune::run(&args, &adapter, &mut out),
         Command::Plot(args) => plot::run(&args, &adapter, &mut out),
         Command::Report(args) => report::run(&args, &mut out),
     };
