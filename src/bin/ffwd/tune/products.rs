@@ -122,32 +122,39 @@ fn add(products: &mut Vec<Product>, name: &str, problem: Problem) {
 
 /// Parts those that are tuned from those that are too large for the adapter, or would take too long by what it can do.
 pub fn sieve(gpu: &Gpu, products: Vec<Product>, max_seconds: f64) -> Result<(Vec<Product>, Vec<Skipped>), CliError> {
-    let ceilings = if products.iter().any(|product| product.problem.macs() > FEW) {
-        let bar = progress::bar(1, "measuring");
-        bar.set_message("ceilings");
-        let ceilings = Ceilings::measure(&mut Timer::new(gpu)?)?;
-        bar.finish_and_clear();
-        Some(ceilings)
-    } else {
-        None
-    };
-    let (mut kept, mut skipped) = (Vec::new(), Vec::new());
     let (capabilities, allowed) = (gpu.capabilities(), gpu.limits().max_buffer_size as f64);
+    let (mut kept, mut skipped) = (Vec::new(), Vec::new());
+    let mut ceilings = None;
     for product in products {
         let bytes = product.largest();
-        let runs = RUNS * product.problem.candidates(&capabilities).len();
-        let roof = ceilings.as_ref().map_or(0.0, |ceilings| ceilings.roof(&product.workload()).seconds);
-        let seconds = runs as f64 * roof / EXPECTED_SHARE;
         if bytes > allowed {
             let reason = format!("needs a buffer of {:.0} MB, the adapter allows {:.0} MB", bytes / 1e6, allowed / 1e6);
             skipped.push(product.skipped(reason));
-        } else if seconds > max_seconds {
-            skipped.push(product.skipped(format!("{runs} runs would take about {seconds:.1} s, {max_seconds} s are allowed")));
-        } else {
-            kept.push(product);
+            continue;
         }
+        if product.problem.macs() > FEW {
+            let ceilings = match &mut ceilings {
+                Some(measured) => measured,
+                none => none.insert(measure(gpu)?),
+            };
+            let runs = RUNS * product.problem.candidates(&capabilities).len();
+            let seconds = runs as f64 * ceilings.roof(&product.workload()).seconds / EXPECTED_SHARE;
+            if seconds > max_seconds {
+                skipped.push(product.skipped(format!("{runs} runs would take about {seconds:.1} s, {max_seconds} s are allowed")));
+                continue;
+            }
+        }
+        kept.push(product);
     }
     Ok((kept, skipped))
+}
+
+fn measure(gpu: &Gpu) -> Result<Ceilings, CliError> {
+    let bar = progress::bar(1, "measuring");
+    bar.set_message("ceilings");
+    let ceilings = Ceilings::measure(&mut Timer::new(gpu)?)?;
+    bar.finish_and_clear();
+    Ok(ceilings)
 }
 
 #[cfg(test)]
@@ -170,6 +177,6 @@ mod tests {
         }
         let counts: Vec<_> = products.iter().map(|product| (product.problems().count(), product.names.len())).collect();
         assert_eq!(counts, [(2, 2), (1, 1)]);
-        assert_eq!(products[0].problem().cols, 1500);
+        assert_eq!(products[0].problem.cols, 1500);
     }
 }
