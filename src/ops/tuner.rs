@@ -29,9 +29,10 @@ const FEWEST_ROUNDS: usize = 3;
 const PATIENCE: f64 = 5.0;
 /// One turn: what is short is run often.
 const TURN: Effort = Effort { fewest: 1, most: 51, seconds: 0.01 };
-/// A candidate whose best turn so far takes so many times the fastest one's median is given up after the first round,
-/// after the second, and so on; a single bad moment costs nobody the place.
-const HOPELESS: [f64; 4] = [2.0, 1.5, 1.3, 1.2];
+/// A candidate whose fastest run so far takes so many times the lowest median is given up after the first round, after
+/// the second, and so on: not even at its best moment is it near what the leader does in any. One run against another's
+/// lucky one, or a median that a bad moment made worse, would cost good candidates their places.
+const HOPELESS: [f64; 5] = [4.0, 2.0, 1.5, 1.3, 1.2];
 /// Seconds that a first run may take for compiling.
 const COMPILING: f64 = 1.0;
 
@@ -92,13 +93,13 @@ pub fn measure(gpu: &Gpu, problem: &Problem, progress: &mut dyn FnMut(Strategy))
                 return Err(Error::Gpu { what: format!("tuning {}", problem.class()), reason: format!("{strategy} and {first} disagree") });
             }
         }
-        if first - COMPILING > HOPELESS[0] * fastest(&running) {
+        if first - COMPILING > HOPELESS[0] * lowest_median(&running) {
             given_up.push((strategy, first));
             continue;
         }
-        let mut running_now = Running { strategy, plan, turns: Vec::new() };
-        running_now.turn(&mut timer)?;
-        running.push(running_now);
+        let mut candidate = Running { strategy, plan, turns: Vec::new(), fastest: f64::INFINITY };
+        candidate.turn(&mut timer)?;
+        running.push(candidate);
     }
     if running.is_empty() {
         return Err(refused.unwrap_or_else(|| nothing(problem)));
@@ -108,8 +109,8 @@ pub fn measure(gpu: &Gpu, problem: &Problem, progress: &mut dyn FnMut(Strategy))
         if round >= FEWEST_ROUNDS && begun.elapsed().as_secs_f64() > PATIENCE {
             break;
         }
-        let most = HOPELESS[(round - 1).min(HOPELESS.len() - 1)] * fastest(&running);
-        given_up.extend(running.extract_if(.., |running| running.best() > most).map(|running| (running.strategy, running.median())));
+        let most = HOPELESS[(round - 1).min(HOPELESS.len() - 1)] * lowest_median(&running);
+        given_up.extend(running.extract_if(.., |running| running.fastest > most).map(|running| (running.strategy, running.median())));
         if running.len() == 1 {
             break;
         }
@@ -129,29 +130,28 @@ fn nothing(problem: &Problem) -> Error {
     Error::Gpu { what: format!("tuning {}", problem.class()), reason: "there is no candidate".into() }
 }
 
-/// A candidate, and the median of each of its turns in seconds.
+/// A candidate, the median of each of its turns, and its fastest run, in seconds.
 struct Running {
     strategy: Strategy,
     plan: Plan,
     turns: Vec<f64>,
+    fastest: f64,
 }
 
 impl Running {
     fn turn(&mut self, timer: &mut Timer) -> Result<(), Error> {
-        self.turns.push(median(timer.time(&self.plan, TURN)?));
+        let seconds = timer.time(&self.plan, TURN)?;
+        self.fastest = seconds.iter().copied().fold(self.fastest, f64::min);
+        self.turns.push(median(seconds));
         Ok(())
     }
 
     fn median(&self) -> f64 {
         median(self.turns.clone())
     }
-
-    fn best(&self) -> f64 {
-        self.turns.iter().copied().fold(f64::INFINITY, f64::min)
-    }
 }
 
-fn fastest(running: &[Running]) -> f64 {
+fn lowest_median(running: &[Running]) -> f64 {
     running.iter().map(Running::median).fold(f64::INFINITY, f64::min)
 }
 

@@ -60,3 +60,19 @@ fn measure(gpu: &Gpu, problem: &Problem) -> Result<Checked, Error> {
     let best = measured.first().copied().unwrap_or((chosen, seconds));
     Ok(Checked { problem: *problem, chosen: (chosen, seconds), best, measurements: 1 })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_slow_or_was_refused_fails() {
+        let strategy: Strategy = "direct-4".parse().unwrap();
+        let checked = |chosen, best| {
+            let problem = Problem::new(1, 64, 64);
+            Checked { problem, chosen: (strategy, chosen), best: (strategy, best), measurements: 1 }.passed()
+        };
+        assert!(checked(1.0, 1.0) && checked(1.09, 1.0));
+        assert!(!checked(1.11, 1.0) && !checked(f64::INFINITY, 1.0) && !checked(f64::INFINITY, f64::INFINITY));
+    }
+}
