@@ -58,8 +58,12 @@ fn selu_value(x: f32, m: f32) -> f32 {
 
 /// max(x, 0) + min(alpha * (e^(x / alpha) - 1), 0)
 fn celu_value(x: f32, m: f32, alpha: vec2<f32>, inverse: vec2<f32>) -> f32 {
+    // A negative alpha has e^z on its left; it overflows by a factor of e^40.
+    let z = x * inverse.x;
+    let far = z > 60.0;
+    let left = alpha.x * expm1(select(z, z - 40.0, far)) * select(1.0, 2.3538527e17, far);
     // Next to 0 it is x itself, without passing through x / alpha, which may be subnormal.
-    return m * select(alpha.x * expm1(x * inverse.x), x, is_positive(x) || abs(x) < 1e-8 * abs(alpha.x));
+    return m * select(left, x, is_positive(x) || abs(x) < 1e-8 * abs(alpha.x));
 }
 
 /// 1 / (1 + e^-x)
@@ -141,12 +145,13 @@ fn hardshrink_value(x: f32, m: f32, lambda: vec2<f32>) -> f32 {
 
 /// x / (1 + e^-x)
 fn silu_value(x: f32, m: f32) -> f32 {
-    return sigmoid_times(vec2<f32>(x, 0.0), x, m);
+    return sigmoid_times(vec2<f32>(x, 0.0), max(x, -MAX_F32), m);
 }
 
 /// x / (1 + e^(-beta x))
 fn swish_value(x: f32, m: f32, beta: vec2<f32>) -> f32 {
-    return sigmoid_times(product(x, beta), x, m);
+    let z = product(x, beta);
+    return sigmoid_times(z, select(x, finite(x), is_below_zero(z.x)), m);
 }
 
 fn quick_gelu_value(x: f32, m: f32) -> f32 {
@@ -156,10 +161,9 @@ fn quick_gelu_value(x: f32, m: f32) -> f32 {
 /// x Phi(x) = max(x, 0) - |x| Phi(-|x|); next to 0, x / 2 + x^2 / sqrt(2 pi) without subnormal parts
 fn gelu_value(x: f32, m: f32) -> f32 {
     let t = min(abs(x), 20.0);
-    let e = gauss(vec2<f32>(t, 0.0));
-    let tail = (e.x * t_mills(t)) * (e.y * m);
+    let tail = normal_tail(vec2<f32>(t, 0.0), t);
     let near = (m * x) * (0.5 + 0.3989423 * x);
-    return select(select(m * x - tail, -tail, is_negative(x)), near, t < 1e-5);
+    return select(select(m * (x - tail.x * tail.y), -tail.x * (tail.y * m), is_negative(x)), near, t < 1e-5);
 }
 
 /// gelu(x) clipped to [-10, 10]; the lower limit is never reached
@@ -169,26 +173,26 @@ fn gelu_10_value(x: f32, m: f32) -> f32 {
 
 /// x / 2 (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))) = x / (1 + e^(-2 sqrt(2 / pi) (...)))
 fn gelu_tanh_value(x: f32, m: f32) -> f32 {
-    return sigmoid_times(gelu_tanh_argument(x), x, m);
+    return sigmoid_times(gelu_tanh_argument(x), max(x, -MAX_F32), m);
 }
 
 /// Phi((x - 0.707107) / 0.282095)
 fn laplace_value(x: f32, m: f32) -> f32 {
     let z = laplace_argument(x);
-    let t = abs(z.x);
-    let e = gauss(vec2<f32>(t, select(z.y, -z.y, is_negative(z.x))));
-    let tail = (e.x * mills(min(t, 20.0))) * (e.y * m);
-    return select(m - tail, tail, is_negative(z.x));
+    let negative = is_negative(z.x);
+    let tail = normal_tail(vec2<f32>(abs(z.x), select(z.y, -z.y, negative)), 1.0);
+    return select(m - tail.x * (tail.y * m), tail.x * (tail.y * m), negative);
 }
 
-/// x tanh(log(1 + e^x)) = x (e^2x + 2 e^x) / (e^2x + 2 e^x + 2)
+/// x tanh(log(1 + e^x)) = x (e^2x + 2 e^x) / (e^2x + 2 e^x + 2); with v = e^-|x| the ratio is
+/// v (1 - (v + v^2) / (v^2 + 2 v + 2)) for x < 0 and 1 - 2 v^2 / (1 + 2 v + 2 v^2) otherwise
 fn mish_value(x: f32, m: f32) -> f32 {
     let e = exp_split(-abs(x), 0.0);
     let v = e.x * e.y;
-    let n = v * (v + 2.0);
-    let left = ((e.x * finite(x)) * (e.y * m)) * (v + 2.0) / (n + 2.0);
-    let right = m * (x * ((1.0 + 2.0 * v) / (1.0 + 2.0 * v * (1.0 + v))));
-    return select(right, left, is_negative(x));
+    let w = v * v;
+    let negative = is_negative(x);
+    let ratio = 1.0 - select(2.0 * w, v + w, negative) / ((1.0 + 2.0 * v) + select(2.0 * w, 1.0 + w, negative));
+    return weighted(m, max(x, -MAX_F32), select(ratio, e.x * ratio, negative), select(1.0, e.y, negative));
 }
 
 /// alpha_p x^2 + beta x for x > 0, alpha_n (e^min(x, eps) - 1 - x) + beta x otherwise
@@ -225,13 +229,20 @@ fn above2(z: vec2<f32>, limit: vec2<f32>) -> bool {
     return fence(z.x - limit.x) + (z.y - limit.y) > 0.0;
 }
 
-/// 2 sqrt(2 / pi) (x + 0.044715 x^3) as high + low; |x| past 14 changes nothing
+/// 2 sqrt(2 / pi) (x + 0.044715 x^3) as high + low, by products of heads so short that they are exact; |x| past 14
+/// changes nothing
 fn gelu_tanh_argument(x: f32) -> vec2<f32> {
     let c = clamp(x, -14.0, 14.0);
-    let h = head(c);
-    let square = vec2<f32>(h * h, (c - h) * (c + h));
-    let cubic = mul2(square, vec2<f32>(0.07135481387376785, 2.398832396e-9));
-    return mul2(add2(vec2<f32>(1.5957691669464111, -4.534068042e-8), cubic), vec2<f32>(c, 0.0));
+    let h = bitcast<f32>(bitcast<u32>(c) & 0xffff0000u);
+    let square = h * h;
+    let cubic = 0.0712890625 * square;
+    let cubic_low = 6.5753773e-5 * square + 0.071354814 * ((c - h) * (c + h));
+    // The slope z / x, its high part on a grid of 2^-7.
+    let grid = round((cubic + cubic_low) * 128.0) * 0.0078125;
+    let slope = 1.59375 + grid;
+    let slope_low = (fence(cubic - grid) + cubic_low) + 2.0191216e-3;
+    let long = head(c);
+    return vec2<f32>(slope * long, slope * (c - long) + slope_low * c);
 }
 
 /// (x - 0.707107) / 0.282095 as high + low; the subtraction is exact on a grid of 2^-12

@@ -62,7 +62,7 @@ fn selu_grad(x: f32, m: f32) -> f32 {
 /// 1 for x > 0, e^(x / alpha) otherwise
 fn celu_grad(x: f32, m: f32, alpha: vec2<f32>, inverse: vec2<f32>) -> f32 {
     let z = product(x, inverse);
-    let e = exp_split(z.x, z.y);
+    let e = exp_split(min(z.x, 175.0), z.y);
     return select(e.x * (e.y * m), m, is_positive(x));
 }
 

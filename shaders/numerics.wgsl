@@ -95,9 +95,15 @@ fn mul2(a: vec2<f32>, b: vec2<f32>) -> vec2<f32> {
     return vec2<f32>(ah * bh, ah * (b.x - bh) + (a.x - ah) * b.x + (a.x * b.y + a.y * b.x));
 }
 
-/// 2^k for -127 < k < 128.
+/// 2^k for -127 < k < 128; 0 for k = -127.
 fn exp2i(k: i32) -> f32 {
     return bitcast<f32>(u32(k + 127) << 23u);
+}
+
+/// A whole n, |n| < 2^22, as an integer: the lowest bits of n + 1.5 * 2^23. Drivers that let i32() saturate may
+/// convert one element after the other, which costs more than all else in e^x.
+fn whole(n: f32) -> i32 {
+    return bitcast<i32>(n + 12582912.0) - 0x4b400000;
 }
 
 const LOG2_E = 1.442695041;
@@ -105,9 +111,10 @@ const LOG2_E = 1.442695041;
 const LN2_HIGH = 0.693359375;
 const LN2_LOW = -2.12194440e-4;
 
-/// (e^r - 1 - r) / r^2 for |r| <= 0.35.
+/// (e^r - 1 - r) / r^2 for |r| <= 0.35. Here and below in pairs, not by Horner's scheme: all else waits for it.
 fn exp_tail(r: f32) -> f32 {
-    return 0.5 + r * (0.16666666 + r * (0.041666348 + r * (0.0083333915 + r * (1.3941653e-3 + r * 1.9845957e-4))));
+    let s = r * r;
+    return (0.5 + r * 0.16666666) + s * ((0.041666348 + r * 0.0083333915) + s * (1.3941653e-3 + r * 1.9845957e-4));
 }
 
 /// e^r - 1 for |r| <= 0.35.
@@ -115,37 +122,46 @@ fn expm1_near(r: f32) -> f32 {
     return r + r * r * exp_tail(r);
 }
 
-/// e^(x + low) as two factors, each a normal number; 0 below e^-175, which takes factors of 2^126 to become normal.
-fn exp_split(x: f32, low: f32) -> vec2<f32> {
-    let c = clamp(x, -175.0, 175.0);
-    let n = floor((c + low) * LOG2_E + 0.5);
+/// e^(x + low) for x <= 175 and |low| < 0.6 as (1 + v.x) * v.y * v.z, each factor a normal number; 0 below e^-176, which
+/// takes two factors of 2^126 to become normal.
+fn exp_parts(x: f32, low: f32) -> vec3<f32> {
+    // Here half is -127.
+    let c = max(x, -175.7);
+    let n = round((c + low) * LOG2_E);
     let r = fence(c - n * LN2_HIGH) + (low - n * LN2_LOW);
-    let m = 1.0 + expm1_near(r);
-    let k = i32(n);
+    let s = r * r;
+    let rest = r + s * ((0.49999994 + r * 0.16666515) + s * ((0.041668456 + r * 8.369419e-3) + s * 1.3813142e-3));
+    let k = whole(n);
     let half = k >> 1u;
-    return vec2<f32>(select(m * exp2i(half), 0.0, x < -175.0), exp2i(k - half));
+    return vec3<f32>(rest, exp2i(half), exp2i(k - half));
 }
 
-/// e^x - 1.
+/// e^(x + low) as two factors, in the same range.
+fn exp_split(x: f32, low: f32) -> vec2<f32> {
+    let v = exp_parts(x, low);
+    return vec2<f32>((1.0 + v.x) * v.y, v.z);
+}
+
+/// e^x - 1 for -40 <= x <= 88 as 2^n (e^r - 1) + (2^n - 1); the sign of 0 is lost.
+fn expm1_within(x: f32) -> f32 {
+    let n = round(x * LOG2_E);
+    let r = fence(x - n * LN2_HIGH) - n * LN2_LOW;
+    let s = exp2i(whole(n));
+    return s * expm1_near(r) + fence(s - 1.0);
+}
+
+/// e^x - 1 for x <= 80, where it ends.
 fn expm1(x: f32) -> f32 {
-    let c = clamp(x, -40.0, 89.0);
-    let n = floor(c * LOG2_E + 0.5);
-    let r = fence(c - n * LN2_HIGH) - n * LN2_LOW;
-    let k = i32(n);
-    let half = k >> 1u;
-    let a = exp2i(half);
-    // 2^n (e^r - 1) + (2^n - 1), scaled down so that 2^n itself need not be finite.
-    let scaled_down = a * expm1_near(r) + fence(a - exp2i(half - k));
-    return select(scaled_down * exp2i(k - half), x, abs(x) < 1e-8);
+    return select(expm1_within(clamp(x, -40.0, 80.0)), x, abs(x) < 1e-8);
 }
 
 /// e^x - 1 for x <= 0 as high + low, good to 2^-28.
 fn expm1_2(x: f32) -> vec2<f32> {
     let c = max(x, -40.0);
-    let n = floor(c * LOG2_E + 0.5);
+    let n = round(c * LOG2_E);
     let r = fence(c - n * LN2_HIGH);
     let low = -n * LN2_LOW;
-    let s = exp2i(i32(n));
+    let s = exp2i(whole(n));
     let whole = two_sum(s * r, s - 1.0);
     return two_sum(whole.x, whole.y + s * (low + (r + low) * (r + low) * exp_tail(r + low)));
 }
@@ -158,10 +174,10 @@ fn log1p_ratio(e: f32) -> f32 {
     return 2.0 * r * (1.0 + z * (0.33333158 + z * (0.20012455 + z * (0.13980302 + z * 0.14089163))));
 }
 
-/// tanh x = -(e^-2|x| - 1) / (e^-2|x| + 1), signed.
+/// tanh x = (e^2|x| - 1) / (e^2|x| + 1), signed; from 9.1 on it is 1.
 fn tanh_total(x: f32) -> f32 {
-    let t = expm1(-2.0 * abs(x));
-    return with_sign(t / (2.0 + t), x);
+    let t = expm1_within(2.0 * min(abs(x), 10.0));
+    return with_sign(t / (t + 2.0), x);
 }
 
 /// (x - tanh x) / x^3 for x^2 = z <= 1.
@@ -170,44 +186,50 @@ fn tanhshrink_near(z: f32) -> f32 {
         + z * (-3.2069508e-3 + z * (9.236072e-4 + z * -1.4282338e-4))))));
 }
 
-/// m * s / (1 + e^-z) for z = z.x + z.y.
+/// m * s * a * b for b a power of 2 that may take the product of the others below the smallest f32, and a between.
+fn weighted(m: f32, s: f32, a: f32, b: f32) -> f32 {
+    // m early where s is small, late where it is large: no step on the way overflows or underflows alone.
+    let large = abs(s) > 1.0;
+    return ((select(m, 1.0, large) * s) * a) * (select(1.0, m, large) * b);
+}
+
+/// m * s / (1 + e^-z) for z = z.x + z.y; s is finite where z is negative.
 fn sigmoid_times(z: vec2<f32>, s: f32, m: f32) -> f32 {
     let negative = is_below_zero(z.x);
-    let e = exp_split(-abs(z.x), select(-z.y, z.y, negative));
+    let e = exp_split(-abs(z.x), select(0.0 - z.y, z.y, negative));
     let d = 1.0 + e.x * e.y;
-    // The product first where it cannot overflow, the quotient first where it cannot be subnormal.
-    let right = select((m * s) / d, m * (s / d), abs(s) > 1.0);
-    return select(right, (e.x * finite(s)) * (e.y * m) / d, negative);
+    return weighted(m, s, select(1.0, e.x, negative) / d, select(1.0, e.y, negative));
 }
 
 /// e^-|x| / (1 + e^-|x|)^2, the derivative of the logistic function at x = x.x + x.y, as two factors.
 fn logistic_grad(x: vec2<f32>) -> vec2<f32> {
-    let e = exp_split(-abs(x.x), select(-x.y, x.y, is_negative(x.x)));
-    return e / (1.0 + e.x * e.y);
+    let e = exp_split(-abs(x.x), select(0.0 - x.y, x.y, is_negative(x.x)));
+    return e * (1.0 / (1.0 + e.x * e.y));
 }
 
-/// e^(-t^2 / 2) as two factors for t = t.x + t.y >= 0.
-fn gauss(t: vec2<f32>) -> vec2<f32> {
+/// -t^2 / 2 as high + low for t = t.x + t.y >= 0.
+fn gauss_argument(t: vec2<f32>) -> vec2<f32> {
     let c = min(t.x, 20.0);
     let h = head(c);
-    return exp_split(-0.5 * (h * h), -0.5 * ((c - h) * (c + h)) - c * t.y);
+    return vec2<f32>(-0.5 * (h * h), -0.5 * ((c - h) * (c + h)) - c * t.y);
 }
 
-/// Phi(-t) e^(t^2 / 2) for 0 <= t <= 20: what is left of the Gaussian tail without its exponential.
-fn mills(t: f32) -> f32 {
-    let v = (t - 0.5) / (t + 3.0);
-    let p = 0.52442825 + v * (0.046968386 + v * (-0.5161451 + v * (0.48154983 + v * (-0.061876047
-        + v * (-0.11114467 + v * (0.0039698286 + v * (0.022922443 + v * (0.0392727 + v * (-0.041362077 + v * 0.0103472015)))))))));
-    return p / (1.0 + t);
+/// e^(-t^2 / 2) as two factors.
+fn gauss(t: vec2<f32>) -> vec2<f32> {
+    let z = gauss_argument(t);
+    return exp_split(z.x, z.y);
 }
 
-/// t times mills(t). The polynomial is about 1/4, where its terms cancel least.
-fn t_mills(t: f32) -> f32 {
-    let v = t / (t + 2.5);
-    let w = fence(v - 0.25);
-    let p = 0.954404 + w * (-1.1028876 + w * (0.3895208 + w * (0.26827845 + w * (-0.10658378 + w * (-0.14903328
-        + w * (-0.022737568 + w * (0.06679281 + w * (0.07903438 + w * (-0.04046668 + w * -0.022189733)))))))));
-    return p * v;
+/// s Phi(-t) as two factors, the second a power of 2, for t = t.x + t.y >= 0 and s = 1 or t.
+fn normal_tail(t: vec2<f32>, s: f32) -> vec2<f32> {
+    let c = min(t.x, 20.0);
+    // Phi(-c) e^(c^2 / 2) = p / (q + 2 c p). All terms are positive, and most of p's rounding is in the divisor too.
+    let p = 100.019356 + c * (87.063385 + c * (36.196507 + c * (7.9728136 + c * 0.8)));
+    let q = 200.03871 + c * (133.6959 + c * (64.5279 + c * (20.31012 + c * (4.040741 + c * 0.40527377))));
+    let z = gauss_argument(t);
+    let e = exp_parts(z.x, z.y);
+    let w = (s * p / (q + 2.0 * (c * p))) * e.y;
+    return vec2<f32>(w + w * e.x, e.z);
 }
 
 /// mills(t) - t / sqrt(2 pi), as (root - t) * polynomial, so that it is right around its root.

@@ -23,7 +23,7 @@ struct Params {
 }
 
 const WORKGROUP = 256u;
-const STEPS = 4u;
+const STEPS = 8u;
 
 @compute @workgroup_size(WORKGROUP)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,

@@ -9,7 +9,7 @@ use crate::gate::Layout;
 /// Invocations in a workgroup, and units each of them processes.
 pub const WORKGROUP: u64 = 256;
 /// Units an invocation processes.
-pub const STEPS: u64 = 4;
+pub const STEPS: u64 = 8;
 
 /// What changes an elementwise kernel's text.
 #[derive(Debug, Clone, PartialEq)]
