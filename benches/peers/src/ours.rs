@@ -26,7 +26,7 @@ impl Ours {
             Workload::Product { rows, cols, .. } => {
                 let (weight, y) = (upload(&others[0].transposed())?, gpu.zeros(&[*rows, *cols], Element::F32)?);
                 let weights = Weights::One { weight: &weight, bias: None };
-                let args = LinearArgs { a: &x, weights, out: &y, parameters: None };
+                let args = LinearArgs::new(&x, weights, &y);
                 let plan = Linear::new(gpu, Activation::Identity).plan(args)?;
                 (y, plan)
             }
