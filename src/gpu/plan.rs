@@ -68,9 +68,8 @@ impl Plan {
         self.scratch
     }
 
-    /// Bytes of the uniform buffers with the kernels' parameters, one buffer a product or elementwise operation: for each
-    /// dispatch of a product 160 bytes, for others less, each from a multiple of the device's
-    /// `min_uniform_buffer_offset_alignment` on (at most 256).
+    /// Bytes of the uniform buffers with the kernels' parameters, one buffer for each operation's dispatches: 160 bytes for
+    /// each of a product's, never more, each from a multiple of the device's `min_uniform_buffer_offset_alignment` on.
     pub fn parameter_bytes(&self) -> u64 {
         self.parameters
     }
