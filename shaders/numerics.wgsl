@@ -174,10 +174,11 @@ fn log1p_ratio(e: f32) -> f32 {
     return 2.0 * r * (1.0 + z * (0.33333158 + z * (0.20012455 + z * (0.13980302 + z * 0.14089163))));
 }
 
-/// tanh x = (e^2|x| - 1) / (e^2|x| + 1), signed; from 9.1 on it is 1.
+/// tanh x = -(e^-2|x| - 1) / (e^-2|x| + 1), signed. By e^2|x| it would not rise everywhere: t / (t + 2) falls by a unit
+/// here and there where t is large.
 fn tanh_total(x: f32) -> f32 {
-    let t = expm1_within(2.0 * min(abs(x), 10.0));
-    return with_sign(t / (t + 2.0), x);
+    let t = expm1_within(-2.0 * min(abs(x), 20.0));
+    return with_sign(t / (2.0 + t), x);
 }
 
 /// (x - tanh x) / x^3 for x^2 = z <= 1.
