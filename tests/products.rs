@@ -6,9 +6,9 @@ use ffwd::Element::{Bf16, F16, F32};
 use ffwd::ops::{Linear, LinearArgs, Weights, tune};
 use ffwd::shader::matmul::{Loop, Tile, Total};
 use ffwd::tuning::{Problem, Strategy, Tuning, shipped};
-use ffwd::{Activation, Error, Gpu, Tensor, wgpu};
-use support::product::{Case, Residual, Up, four_loops, view};
-use support::{adapter, devices, gpu, guest, same_bits};
+use ffwd::{Activation, Error, Gpu, Tensor};
+use support::product::{Case, Faults, Residual, Up, four_loops, small, view};
+use support::{devices, gpu, same_bits};
 
 const DIRECT: Strategy = Strategy::of(Loop::Direct(4));
 
@@ -18,27 +18,6 @@ fn split(strategy: Strategy, slices: u32) -> Strategy {
 
 fn unfused(strategy: Strategy) -> Strategy {
     Strategy { fused: false, ..strategy }
-}
-
-/// Collects what is wrong, so that one run tells all of it.
-#[derive(Default)]
-struct Faults(Vec<String>);
-
-impl Faults {
-    fn check(&mut self, gpu: &Gpu, case: &Case, strategy: Strategy) -> Option<(usize, Vec<f32>)> {
-        case.check(gpu, strategy).map_err(|fault| self.0.push(format!("{strategy} of {case:?}: {fault}"))).ok()
-    }
-
-    fn none(self) {
-        assert!(self.0.is_empty(), "{} faults:\n{}", self.0.len(), self.0.join("\n"));
-    }
-}
-
-/// A device with small limits: bytes of a binding, and workgroups a side.
-fn small(max_storage_buffer_binding_size: u64, max_compute_workgroups_per_dimension: u32) -> Gpu {
-    let adapter = adapter();
-    let limits = wgpu::Limits { max_storage_buffer_binding_size, max_compute_workgroups_per_dimension, ..adapter.limits() };
-    guest(&adapter, limits, wgpu::Features::empty())
 }
 
 const LAYOUTS: [[bool; 2]; 4] = [[false, false], [false, true], [true, false], [true, true]];

@@ -4,10 +4,10 @@ use ffwd::accuracy::{Random, Sample};
 use ffwd::ops::{Linear, LinearArgs, Weights};
 use ffwd::shader::matmul::{Loop, Tile, Total};
 use ffwd::tuning::{Strategy, Tuning};
-use ffwd::{Activation, Element, Error, Gate, Gpu, Tensor, oracle};
+use ffwd::{Activation, Element, Error, Gate, Gpu, Tensor, oracle, wgpu};
 
 use super::layer::Function;
-use super::{Guarded, half_unit, judge, numbers, sum_bound};
+use super::{Guarded, adapter, guest, half_unit, judge, numbers, sum_bound};
 
 /// Where up comes from.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -232,4 +232,28 @@ pub fn four_loops(gpu: &Gpu, gated: bool) -> Vec<Loop> {
 /// A tensor in the middle of another.
 pub fn view(whole: &Tensor, start: usize, shape: [usize; 2]) -> Tensor {
     whole.view(start, &shape).unwrap()
+}
+
+/// Collects what is wrong, so that one run tells all of it.
+#[derive(Default)]
+pub struct Faults(Vec<String>);
+
+impl Faults {
+    /// Runs a case; the number of dispatches and the result.
+    pub fn check(&mut self, gpu: &Gpu, case: &Case, strategy: Strategy) -> Option<(usize, Vec<f32>)> {
+        case.check(gpu, strategy).map_err(|fault| self.0.push(format!("{strategy} of {case:?}: {fault}"))).ok()
+    }
+
+    /// Fails the test where anything is wrong.
+    #[track_caller]
+    pub fn none(self) {
+        assert!(self.0.is_empty(), "{} faults:\n{}", self.0.len(), self.0.join("\n"));
+    }
+}
+
+/// A device with small limits: bytes of a binding, and workgroups a side.
+pub fn small(max_storage_buffer_binding_size: u64, max_compute_workgroups_per_dimension: u32) -> Gpu {
+    let adapter = adapter();
+    let limits = wgpu::Limits { max_storage_buffer_binding_size, max_compute_workgroups_per_dimension, ..adapter.limits() };
+    guest(&adapter, limits, wgpu::Features::empty())
 }
