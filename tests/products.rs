@@ -110,7 +110,7 @@ fn up_may_lie_in_memory() {
 fn depths_are_split_without_a_rest_left_out() {
     let mut faults = Faults::default();
     for (gpu, strategy) in loops() {
-        for (depth, cols) in [(0, 5), (1, 5), (3, 5), (4, 36), (5, 5), (63, 5), (64, 36), (65, 5), (65, 36)] {
+        for (depth, cols) in [(0, 5), (1, 5), (3, 5), (4, 36), (5, 5), (63, 5), (64, 36), (65, 5)] {
             for slices in [2, 3, 4, 16] {
                 let case = Case { bias: true, ..Case::dense("relu", [5, cols, depth]) };
                 let dispatches = faults.check(gpu, &case, split(strategy, slices)).map(|(dispatches, _)| dispatches);
@@ -353,9 +353,8 @@ fn split_depths_have_learned_epilogues() {
 fn candidates_agree() {
     let [full, least] = devices().each_ref().map(|device| &device.gpu);
     let problems = [
-        (full, Problem { transposed: [true, false], ..Problem::new(1, 37, 301) }),
-        (least, Problem { transposed: [false, true], b: Bf16, out: F16, ..Problem::new(7, 68, 64) }),
-        (full, Problem { gated: true, a: F16, ..Problem::new(2, 36, 65) }),
+        (least, Problem { transposed: [true, true], b: Bf16, out: F16, ..Problem::new(7, 68, 64) }),
+        (full, Problem { gated: true, a: F16, ..Problem::new(1, 36, 65) }),
     ];
     for (gpu, problem) in problems {
         gpu.set_tuning_file(None);
