@@ -189,9 +189,10 @@ fn tanhshrink_near(z: f32) -> f32 {
 
 /// m * s * a * b for b a power of 2 that may take the product of the others below the smallest f32, and a between.
 fn weighted(m: f32, s: f32, a: f32, b: f32) -> f32 {
-    // m early where s is small, late where it is large: no step on the way overflows or underflows alone.
+    // m early where s is small, late where it is large: no step on the way overflows or underflows alone. The fence
+    // keeps a and b apart, whose product may: GL's compiler multiplies them first.
     let large = abs(s) > 1.0;
-    return ((select(m, 1.0, large) * s) * a) * (select(1.0, m, large) * b);
+    return fence((select(m, 1.0, large) * s) * a) * (select(1.0, m, large) * b);
 }
 
 /// m * s / (1 + e^-z) for z = z.x + z.y; s is finite where z is negative.
