@@ -68,7 +68,7 @@ fn grids_have_two_sides() {
 /// Workgroups of a dispatch are a limit that splitting respects too.
 #[test]
 fn dispatches_beyond_the_grid_are_split() {
-    assert_same(&small(1 << 20, 8), "70,000 single elements in 64 workgroups", |gpu| activate(gpu, Element::F32, 70_000, 1, false));
+    assert_same(&small(1 << 20, 8), "140,000 single elements in 64 workgroups", |gpu| activate(gpu, Element::F32, 140_000, 1, false));
 }
 
 fn gated(gpu: &Gpu, element: Element, layout: Layout, rows: usize, d: usize, in_place: bool) -> (Vec<f32>, usize) {
