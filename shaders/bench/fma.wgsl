@@ -12,7 +12,8 @@ struct Params {
 
 @compute @workgroup_size(WORKGROUP)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
-        @builtin(local_invocation_index) local: u32) {
+        @builtin(local_invocation_id) local_id: vec3<u32>) {
+    let local = local_id.x;
     params = uniforms;
     sums[(group.y * groups.x + group.x) * WORKGROUP + local] = burn(f32(local % 64u));
 }

@@ -3,8 +3,9 @@
 // eight lanes or more, since every invocation of a workgroup has the same rows.
 
 @compute @workgroup_size(16)
-fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) local: u32,
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) local_id: vec3<u32>,
         @builtin(subgroup_invocation_id) lane: u32) {
+    let local = local_id.x;
     let steps = begin(group.z);
     let row = group.y * TILE_ROWS;
     let col = (group.x * 16u + local) * TILE_COLS;

@@ -2,7 +2,8 @@
 // neighbouring vectors of the weights, and their sums are added at the end.
 
 @compute @workgroup_size(WIDTH)
-fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) local: u32) {
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) local_id: vec3<u32>) {
+    let local = local_id.x;
     let steps = begin(group.z);
     let row = group.y * TILE_ROWS;
     let col = group.x * TILE_COLS;

@@ -26,7 +26,8 @@ struct Params {
 
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
-        @builtin(local_invocation_index) local: u32) {
+        @builtin(local_invocation_id) local_id: vec3<u32>) {
+    let local = local_id.x;
     params = uniforms;
     let id = (group.y * groups.x + group.x) * 64u + local;
     if id >= params.sums * params.splits {

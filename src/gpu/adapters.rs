@@ -119,6 +119,7 @@ pub fn capabilities(
         software: is_software(info),
         workgroup_bytes: limits.max_compute_workgroup_storage_size,
         invocations: limits.max_compute_invocations_per_workgroup,
+        wide: is_software(info) && features.contains(wgpu::Features::SHADER_INT64),
         subgroup: features.contains(wgpu::Features::SUBGROUP).then_some((info.subgroup_min_size, info.subgroup_max_size)),
         cooperative: cooperative.filter(|_| features.contains(COOPERATIVE)),
     }

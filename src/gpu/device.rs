@@ -27,12 +27,13 @@ struct Inner {
 
 impl Gpu {
     /// Features that are used where the adapter has them: timestamps, and subgroups but for Metal, where asking for them is
-    /// said to slow every kernel down. Every operation runs without any. [`Gpu::open`] asks for cooperative matrices, too,
+    /// said to slow every kernel down, and 64-bit integers on the CPU. Every operation runs without any. [`Gpu::open`] asks for cooperative matrices, too,
     /// where the adapter has any that a kernel can name; that takes a word of `unsafe`, since they are experimental.
     pub fn wanted_features(adapter: &wgpu::Adapter) -> wgpu::Features {
-        let metal = adapter.get_info().backend == wgpu::Backend::Metal;
-        let subgroups = if metal { wgpu::Features::empty() } else { wgpu::Features::SUBGROUP };
-        adapter.features() & (wgpu::Features::TIMESTAMP_QUERY | subgroups)
+        let (info, mut wanted) = (adapter.get_info(), wgpu::Features::TIMESTAMP_QUERY);
+        wanted.set(wgpu::Features::SUBGROUP, info.backend != wgpu::Backend::Metal);
+        wanted.set(wgpu::Features::SHADER_INT64, super::adapters::is_software(&info));
+        adapter.features() & wanted
     }
 
     /// Opens the chosen adapter with all its limits.
@@ -117,11 +118,11 @@ impl Gpu {
     /// it, and the version of this crate.
     pub fn tuning_key(&self) -> String {
         let wgpu::AdapterInfo { name, backend, driver, driver_info, .. } = self.info();
-        let Capabilities { workgroup_bytes, invocations, subgroup, cooperative, .. } = self.capabilities();
+        let Capabilities { workgroup_bytes, invocations, wide, subgroup, cooperative, .. } = self.capabilities();
         let lanes = subgroup.map_or("none".into(), |(least, most)| format!("{least}-{most}"));
         let tile = cooperative.map_or(0, |matrices| matrices.tile);
         let version = env!("CARGO_PKG_VERSION");
-        format!("{name} | {backend:?} | {driver} {driver_info} | {workgroup_bytes} {invocations} {lanes} {tile} | ffwd {version}")
+        format!("{name} | {backend:?} | {driver} {driver_info} | {workgroup_bytes} {invocations} {wide} {lanes} {tile} | ffwd {version}")
     }
 
     /// Reads or changes what was measured on this adapter.

@@ -187,6 +187,8 @@ impl<'a> Product<'a> {
             residual: self.find("residual").map(Tensor::element),
             transposed,
             depth_lanes: [vectors(&["a"], depth), vectors(&["b", "b_up"], depth)],
+            // Where more than the loads counts, it does not pay.
+            wide: matches!(looping, Loop::Dot(..)) && self.gpu.capabilities().wide,
             out_lanes: vectors(&["out", "up", "residual"], cols),
             learned: self.find("learned").is_some(),
             in_place,
@@ -199,8 +201,8 @@ impl<'a> Product<'a> {
         let apart = |names: &[&'static str]| names.iter().copied().filter(|name| !matches!(*name, "a" | "b")).collect();
         let sum = Variant { looping: Loop::Sum, a: Element::F32, shared: apart(&variant.shared), ..variant.clone() };
         let plain = Variant::new(variant.looping, Function::Activation(Activation::Identity));
-        let Variant { a, b, transposed, depth_lanes, out_lanes, .. } = variant.clone();
-        (Variant { a, b, transposed, depth_lanes, out_lanes, ..plain }, sum)
+        let Variant { a, b, transposed, depth_lanes, wide, out_lanes, .. } = variant.clone();
+        (Variant { a, b, transposed, depth_lanes, wide, out_lanes, ..plain }, sum)
     }
 
     /// The largest dispatch.

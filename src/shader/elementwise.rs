@@ -132,7 +132,7 @@ impl Variant {
                 };
             }
         }
-        let operand::Rendered { bindings, accessors: mut rendered, storage } = operand::render(&operands, &self.shared);
+        let operand::Rendered { bindings, accessors: mut rendered, storage, .. } = operand::render(&operands, &self.shared);
         if self.bias {
             inputs.iter().for_each(|input| rendered += &bias(input, self.lanes));
         }

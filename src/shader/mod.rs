@@ -34,6 +34,8 @@ pub struct Kernel {
     pub custom: bool,
     /// Whether it uses subgroups, an optional feature.
     pub subgroups: bool,
+    /// Whether it uses 64-bit integers, an optional feature.
+    pub int64: bool,
     /// Whether it uses cooperative matrices, an optional and experimental feature.
     pub cooperative: bool,
 }
@@ -48,7 +50,7 @@ impl Kernel {
         for file in files {
             wgsl.push_str(file);
         }
-        Self { name, wgsl, bindings, custom, subgroups: false, cooperative: false }
+        Self { name, wgsl, bindings, custom, subgroups: false, int64: false, cooperative: false }
     }
 }
 

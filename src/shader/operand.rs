@@ -101,17 +101,31 @@ pub struct Operand {
     pub index: Index,
     /// Whether the kernel writes it.
     pub written: bool,
+    /// Whether vectors of f32 are loaded as words of 64 bits, an optional feature; such operands are only read.
+    pub wide: bool,
 }
 
 impl Operand {
     /// An operand side by side in a binding of its own.
     pub fn new(name: &'static str, element: Element, lanes: Lanes, written: bool) -> Self {
-        Self { name, binding: name.into(), element, lanes, index: Index::Flat, written }
+        Self { name, binding: name.into(), element, lanes, index: Index::Flat, written, wide: false }
     }
 
     /// The same operand at another place.
     pub fn at(self, index: Index) -> Self {
         Self { index, ..self }
+    }
+
+    fn is_wide(&self) -> bool {
+        self.wide && self.element == Element::F32 && self.lanes == Lanes::Four
+    }
+
+    /// The name that the functions of a storage file bear, and that file.
+    fn storage(&self) -> (&'static str, &'static str) {
+        match self.element {
+            Element::F32 if self.is_wide() => ("f32_wide", include_str!("../../shaders/storage/f32_wide.wgsl")),
+            element => (element.name(), storage_file(element)),
+        }
     }
 }
 
@@ -121,6 +135,8 @@ pub(super) struct Rendered {
     pub accessors: String,
     /// The storage files to link.
     pub storage: Vec<&'static str>,
+    /// Whether any takes 64-bit integers.
+    pub int64: bool,
 }
 
 /// Renders operands; number k finds its offset in `params.offsets[k / 4][k % 4]`. Bindings in `shared_buffers`
@@ -128,7 +144,7 @@ pub(super) struct Rendered {
 pub(super) fn render(operands: &[Operand], shared_buffers: &[&str]) -> Rendered {
     let mut bindings = vec![Binding::params()];
     let mut accessors = String::new();
-    let mut kinds = Vec::new();
+    let mut files = Vec::new();
     for (slot, operand) in operands.iter().enumerate() {
         let written = operands.iter().any(|o| o.binding == operand.binding && o.written);
         let writable = written || shared_buffers.contains(&operand.binding.as_str());
@@ -138,18 +154,18 @@ pub(super) fn render(operands: &[Operand], shared_buffers: &[&str]) -> Rendered 
         let atomic = lanes == Lanes::One && written && operand.element.size() == 2;
         if !bindings.iter().any(|b| b.name == variable) {
             let access = if writable { Access::ReadWrite } else { Access::Read };
-            bindings.push(Binding::storage(&variable, access, &array_type(operand.element, lanes, atomic)));
+            bindings.push(Binding::storage(&variable, access, &array_type(operand.storage().0, lanes, atomic)));
         }
         let accessor = Accessor { operand, variable, offset: format!("params.offsets[{}][{}]", slot / 4, slot % 4), atomic };
         match lanes {
             Lanes::Four => accessor.vector(&mut accessors),
             Lanes::One => accessor.scalar(&mut accessors),
         }
-        if !kinds.contains(&operand.element) {
-            kinds.push(operand.element);
+        if !files.contains(&operand.storage().1) {
+            files.push(operand.storage().1);
         }
     }
-    Rendered { bindings, accessors, storage: kinds.into_iter().map(storage_file).collect() }
+    Rendered { bindings, accessors, storage: files, int64: operands.iter().any(Operand::is_wide) }
 }
 
 /// Links the same files for every kernel that touches this kind.
@@ -161,9 +177,9 @@ pub(super) fn storage_file(element: Element) -> &'static str {
     }
 }
 
-fn array_type(element: Element, lanes: Lanes, atomic: bool) -> String {
+fn array_type(storage: &str, lanes: Lanes, atomic: bool) -> String {
     match lanes {
-        Lanes::Four => format!("array<{element}x4>"),
+        Lanes::Four => format!("array<{storage}x4>"),
         Lanes::One if atomic => "array<atomic<u32>>".into(),
         Lanes::One => "array<u32>".into(),
     }
@@ -188,21 +204,22 @@ impl Accessor<'_> {
     }
 
     fn vector(&self, out: &mut String) {
-        let Operand { name, element, .. } = self.operand;
+        let name = self.operand.name;
+        let (storage, _) = self.operand.storage();
         let (variable, place) = (&self.variable, self.place());
         let load = match self.operand.index {
-            Index::Flat | Index::Half => format!("return decode4_{element}({variable}[{place}]);"),
+            Index::Flat | Index::Half => format!("return decode4_{storage}({variable}[{place}]);"),
             Index::Even | Index::Odd => {
                 let (first, second) = if self.operand.index == Index::Even { ("x", "z") } else { ("y", "w") };
                 format!(
-                    "let p = {place};\n    let a = decode4_{element}({variable}[p]);\n    let b = decode4_{element}({variable}[p + 1u]);\n    \
+                    "let p = {place};\n    let a = decode4_{storage}({variable}[p]);\n    let b = decode4_{storage}({variable}[p + 1u]);\n    \
                      return vec4<f32>(a.{first}, a.{second}, b.{first}, b.{second});"
                 )
             }
         };
         let _ = writeln!(out, "fn load_{name}(i: u32) -> vec4<f32> {{\n    {load}\n}}");
         if self.operand.written && matches!(self.operand.index, Index::Flat | Index::Half) {
-            let _ = writeln!(out, "fn store_{name}(i: u32, v: vec4<f32>) {{\n    {variable}[{place}] = encode4_{element}(v);\n}}");
+            let _ = writeln!(out, "fn store_{name}(i: u32, v: vec4<f32>) {{\n    {variable}[{place}] = encode4_{storage}(v);\n}}");
         }
     }
 

@@ -71,6 +71,7 @@ const CAPABLE: Capabilities = Capabilities {
     software: false,
     workgroup_bytes: 32768,
     invocations: 256,
+    wide: true,
     subgroup: Some((32, 32)),
     cooperative: Some(Matrices { tile: 16, lanes: 32 }),
 };
@@ -118,6 +119,7 @@ fn products() -> Vec<Kernel> {
                     residual: (!whole).then_some(element),
                     transposed: [!whole && element == Element::F16, !whole && element != Element::F32],
                     depth_lanes: [lanes; 2],
+                    wide: matches!(variant.looping, Loop::Dot(..)),
                     out_lanes: lanes,
                     learned: !whole && variant.function.learnable_len() > 0,
                     ..variant.clone()
@@ -147,8 +149,9 @@ fn parse(kernel: &Kernel) -> (naga::Module, naga::valid::ModuleInfo) {
         .unwrap_or_else(|e| panic!("{}: {}", kernel.name, e.emit_to_string(&kernel.wgsl)));
     // No optional capability, what WebGPU grants everywhere, but where the kernel says so.
     let mut capabilities = if kernel.subgroups { naga::valid::Capabilities::SUBGROUP } else { naga::valid::Capabilities::empty() };
+    use naga::valid::Capabilities;
+    capabilities.set(Capabilities::SHADER_INT64, kernel.int64);
     if kernel.cooperative {
-        use naga::valid::Capabilities;
         capabilities |= Capabilities::COOPERATIVE_MATRIX | Capabilities::SHADER_FLOAT16 | Capabilities::SHADER_FLOAT16_IN_FLOAT32;
     }
     let mut validator = naga::valid::Validator::new(naga::valid::ValidationFlags::all(), capabilities);
@@ -287,6 +290,10 @@ fn every_kernel_translates_to_every_language() {
         let mut writer = hlsl::Writer::new(&mut text, &options, &pipeline);
         writer.write(&module, &info, None).unwrap_or_else(|e| panic!("{name}: hlsl: {e}"));
 
+        // Nor has GLSL of this version 64-bit integers.
+        if kernel.int64 {
+            continue;
+        }
         let options = glsl::Options { version: glsl::Version::new_gles(310), ..Default::default() };
         let pipeline = glsl::PipelineOptions { shader_stage: naga::ShaderStage::Compute, entry_point: "main".into(), multiview: None };
         let mut text = String::new();

@@ -180,9 +180,9 @@ mod tests {
     use super::*;
 
     const GPU: Capabilities =
-        Capabilities { software: false, workgroup_bytes: 16384, invocations: 256, subgroup: Some((32, 32)), cooperative: None };
+        Capabilities { software: false, workgroup_bytes: 16384, invocations: 256, wide: false, subgroup: Some((32, 32)), cooperative: None };
     const SOFTWARE: Capabilities =
-        Capabilities { software: true, workgroup_bytes: 32768, invocations: 1024, subgroup: Some((8, 8)), cooperative: None };
+        Capabilities { software: true, workgroup_bytes: 32768, invocations: 1024, wide: true, subgroup: Some((8, 8)), cooperative: None };
 
     fn problems() -> impl Iterator<Item = Problem> {
         [1, 2, 3, 4, 7, 8, 9, 16, 100, 512].into_iter().flat_map(|rows| {

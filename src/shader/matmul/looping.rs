@@ -14,6 +14,8 @@ pub struct Capabilities {
     pub workgroup_bytes: u32,
     /// Most invocations in a workgroup.
     pub invocations: u32,
+    /// Whether kernels may load words of 64 bits, and gain by it: on the CPU, where lanes load one after the other.
+    pub wide: bool,
     /// Least and most lanes of a subgroup, where kernels may use subgroups.
     pub subgroup: Option<(u32, u32)>,
     /// Cooperative matrices of f16 with f32 sums, where kernels may use them.
@@ -161,6 +163,7 @@ impl Loop {
                 software: false,
                 workgroup_bytes: u32::MAX,
                 invocations: u32::MAX,
+                wide: false,
                 subgroup: subgroups.then_some((lanes, lanes)),
                 cooperative: Some(Matrices { tile, lanes }),
             });
@@ -294,7 +297,7 @@ mod tests {
     fn names_are_read_back() {
         let cooperative = Some(Matrices { tile: 16, lanes: 32 });
         let capabilities =
-            Capabilities { software: false, workgroup_bytes: 65536, invocations: 1024, subgroup: Some((32, 32)), cooperative };
+            Capabilities { software: false, workgroup_bytes: 65536, invocations: 1024, wide: false, subgroup: Some((32, 32)), cooperative };
         let loops = Loop::available(&capabilities, true);
         assert_eq!(loops.len(), 2 + 6 + 8 + Tile::ALL.len() + 2);
         for looping in loops {
@@ -315,7 +318,7 @@ mod tests {
 
     #[test]
     fn default_limits_suffice_for_the_plain_loops() {
-        let capabilities = Capabilities { software: false, workgroup_bytes: 16384, invocations: 256, subgroup: None, cooperative: None };
+        let capabilities = Capabilities { software: false, workgroup_bytes: 16384, invocations: 256, wide: false, subgroup: None, cooperative: None };
         for gated in [false, true] {
             let loops = Loop::available(&capabilities, gated);
             assert!(loops.iter().all(|looping| !looping.subgroups()));

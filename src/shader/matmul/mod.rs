@@ -48,6 +48,8 @@ pub struct Variant {
     pub transposed: [bool; 2],
     /// Whether rows of a and of b can be read as vectors.
     pub depth_lanes: [Lanes; 2],
+    /// Whether vectors of f32 are loaded as words of 64 bits.
+    pub wide: bool,
     /// Whether rows of the output, of up and of the residual can be read and stored as vectors.
     pub out_lanes: Lanes,
     /// Whether learnable parameters come from a tensor.
@@ -74,6 +76,7 @@ impl Variant {
             residual: None,
             transposed: [false; 2],
             depth_lanes: [Lanes::Four; 2],
+            wide: false,
             out_lanes: Lanes::Four,
             learned: false,
             in_place: Vec::new(),
@@ -93,7 +96,7 @@ impl Variant {
         let [ad, bd] = self.depth_lanes.map(Lanes::count);
         let mut name =
             format!("matmul/{looping}/{products}/{}/{a}{at}*{b}{bt}->{out}/{ad}x{bd}x{}", self.function.name(), self.out_lanes.count());
-        for (flag, text) in [(self.bias.is_some(), "bias"), (self.residual.is_some(), "residual"), (self.learned, "learned")] {
+        for (flag, text) in [(self.bias.is_some(), "bias"), (self.residual.is_some(), "residual"), (self.learned, "learned"), (self.wide, "wide")] {
             if flag {
                 name = format!("{name}/{text}");
             }
@@ -123,8 +126,9 @@ impl Variant {
         // A column of the transposed is read element by element, neighbours by neighbours.
         let lanes = |of: usize| if self.transposed[of] { Lanes::One } else { self.depth_lanes[of] };
         let a_lanes = if self.looping == Loop::Sum { self.out_lanes } else { lanes(0) };
-        let mut operands = vec![Operand::new("a", self.a, a_lanes, false)];
-        operands.extend(self.weights().iter().map(|name| Operand::new(name, self.b, lanes(1), false)));
+        let product = |name, element, lanes| Operand { wide: self.wide, ..Operand::new(name, element, lanes, false) };
+        let mut operands = vec![product("a", self.a, a_lanes)];
+        operands.extend(self.weights().iter().map(|name| product(name, self.b, lanes(1))));
         operands.push(Operand::new("out", self.out, self.out_lanes, true));
         if let Some(bias) = self.bias {
             operands.extend(self.biases().iter().map(|name| Operand::new(name, bias, Lanes::One, false)));
@@ -148,7 +152,7 @@ impl Variant {
 
     /// Links the kernel.
     pub fn kernel(&self) -> Kernel {
-        let operand::Rendered { bindings, accessors: mut rendered, storage } = operand::render(&self.operands(), &self.shared);
+        let operand::Rendered { bindings, accessors: mut rendered, storage, int64 } = operand::render(&self.operands(), &self.shared);
         let sum = self.looping == Loop::Sum;
         if sum {
             rendered += &operand::col_vectors("a", self.out_lanes, "params.a_stride");
@@ -209,7 +213,7 @@ impl Variant {
         files.extend(function_files(&self.function, false));
         files.extend(storage);
         let kernel = Kernel::link(self.name(), self.function.is_custom(), bindings, &files, &rendered);
-        let kernel = Kernel { subgroups: self.looping.subgroups(), ..kernel };
+        let kernel = Kernel { subgroups: self.looping.subgroups(), int64, ..kernel };
         if matches!(self.looping, Loop::Cooperative(_)) { cooperative::enable(kernel) } else { kernel }
     }
 }
