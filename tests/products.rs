@@ -7,6 +7,7 @@ use ffwd::ops::{Linear, LinearArgs, Weights, tune};
 use ffwd::shader::matmul::{Loop, Tile, Total};
 use ffwd::tuning::{Problem, Strategy, Tuning, shipped};
 use ffwd::{Activation, Error, Gpu, Tensor};
+use half::{bf16, f16};
 use support::product::{Case, Faults, Residual, Up, four_loops, small, view};
 use support::{devices, gpu, same_bits};
 
@@ -65,6 +66,33 @@ fn kinds_and_views_mix_in_every_layout() {
         faults.check(gpu(), &case, split(DIRECT, 3));
     }
     faults.none();
+}
+
+/// Each value of a 16-bit kind but infinities and NaNs, picked out of its row by a one among zeros: by the loops for one
+/// row, which may load eight values at a time and convert them in a way of their own.
+#[test]
+fn every_weight_is_itself() {
+    let one = Problem::new(1, 8192, 8);
+    for (kind, decode) in [(F16, (|bits| f16::from_bits(bits).to_f32()) as fn(u16) -> f32), (Bf16, |bits| bf16::from_bits(bits).to_f32())] {
+        let values: Vec<f32> = (0..=u16::MAX).map(decode).map(|v| if v.is_finite() { v } else { 1.0 }).collect();
+        for device in devices() {
+            let gpu = &device.gpu;
+            let weight = gpu.tensor(&values, &[8192, 8], kind).unwrap();
+            let tuning = Tuning::Fixed(shipped(&gpu.capabilities(), &Problem { b: kind, ..one }));
+            let linear = Linear::new(gpu, Activation::Identity).with_tuning(tuning);
+            for pick in 0..8 {
+                let mut row = [0.0; 8];
+                row[pick] = 1.0;
+                let (a, out) = (gpu.tensor(&row, &[1, 8], F32).unwrap(), gpu.zeros(&[1, 8192], F32).unwrap());
+                linear.plan(LinearArgs::new(&a, Weights::One { weight: &weight, bias: None }, &out)).unwrap().submit(gpu);
+                // Subnormal sums may be flushed; adding zeros loses the sign of a zero.
+                let normal = |v: f32| if v.abs() < f32::MIN_POSITIVE { 0.0 } else { v };
+                let want: Vec<_> = values.iter().skip(pick).step_by(8).copied().map(normal).collect();
+                let got: Vec<_> = gpu.read_back(&out).unwrap().into_iter().map(normal).collect();
+                same_bits(&got, &want).unwrap();
+            }
+        }
+    }
 }
 
 #[test]

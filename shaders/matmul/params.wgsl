@@ -14,7 +14,7 @@ struct Params {
     learned_channels: u32,
     /// Number of the first column among all of them.
     first_col: u32,
-    /// The depth is summed in so many slices, each of so many steps of four (or all that is left).
+    /// The depth is summed in so many slices, each of so many steps (or all that is left).
     slices: u32,
     slice: u32,
     /// First unit of each operand.
@@ -26,11 +26,11 @@ struct Params {
 /// The slice of the depth that this invocation sums; its rows follow those of the slices before it.
 var<private> slice_row: u32;
 
-/// Steps of four that this slice starts at and ends before.
+/// Steps that this slice starts at and ends before.
 fn begin(slice: u32) -> vec2<u32> {
     params = uniforms;
     slice_row = slice * params.rows;
-    return min(vec2<u32>(slice, slice + 1u) * params.slice, vec2<u32>((params.depth + 3u) / 4u));
+    return min(vec2<u32>(slice, slice + 1u) * params.slice, vec2<u32>((params.depth + STEP - 1u) / STEP));
 }
 
 /// Channels of the epilogue are the columns.

@@ -1,12 +1,12 @@
 // What one product accumulates.
 
 alias Acc = f32;
-alias Column = vec4<f32>;
+alias Column = Step;
 
 fn load_col(col: u32, k: u32) -> Column {
-    return b4(inside_cols(col), k);
+    return b_step(inside_cols(col), k);
 }
 
-fn mul_add(a: vec4<f32>, b: Column, acc: Acc) -> Acc {
-    return fma(a.w, b.w, fma(a.z, b.z, fma(a.y, b.y, fma(a.x, b.x, acc))));
+fn mul_add(a: Step, b: Column, acc: Acc) -> Acc {
+    return add_step(a, b, acc);
 }

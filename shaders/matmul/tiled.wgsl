@@ -43,7 +43,7 @@ fn b_slot(buffer: u32, s: u32, col: u32) -> u32 {
 fn fetch_a(slot: u32, row: u32, k: u32, end: u32) -> vec4<f32> {
     let place = a_place(slot);
     if k + place.y < end {
-        return a4(inside_rows(row + place.x), k + place.y);
+        return a_step(inside_rows(row + place.x), k + place.y);
     }
     return vec4<f32>();
 }

@@ -88,6 +88,9 @@ pub(crate) struct Bound {
 }
 
 impl Bound {
+    /// Bytes of the largest unit that a kernel loads: eight f32.
+    const UNIT: u64 = 32;
+
     /// The window of `tensor` that holds its elements `first..end`, and the place of its element 0 in that
     /// window, in units of `lanes` (wrapping: only places inside the window are ever formed).
     pub(crate) fn window(gpu: &Gpu, tensor: &Tensor, first: u64, end: u64, lanes: Lanes) -> (Self, u32) {
@@ -97,7 +100,7 @@ impl Bound {
             return (Self { buffer: tensor.buffer().clone(), offset: 0, size }, 0);
         }
         let size = tensor.element().size();
-        let alignment = u64::from(gpu.limits().min_storage_buffer_offset_alignment).max(16);
+        let alignment = u64::from(gpu.limits().min_storage_buffer_offset_alignment).max(Self::UNIT);
         let start = (tensor.offset() + first) * size / alignment * alignment;
         let stop = ((tensor.offset() + end) * size).div_ceil(4) * 4;
         let bytes = stop.min(tensor.buffer().size() / 4 * 4).saturating_sub(start).max(4);
@@ -113,7 +116,7 @@ impl Bound {
     /// Most elements that any window may hold, whatever its alignment.
     pub(crate) fn max_elements(gpu: &Gpu, tensor: &Tensor) -> u64 {
         let limits = gpu.limits();
-        let slack = u64::from(limits.min_storage_buffer_offset_alignment).max(16);
+        let slack = u64::from(limits.min_storage_buffer_offset_alignment).max(Self::UNIT);
         let fits = limits.max_storage_buffer_binding_size.saturating_sub(slack) / tensor.element().size();
         fits.min(Tensor::MOST_ELEMENTS)
     }

@@ -77,7 +77,7 @@ struct Steps {
 impl<'a> Product<'a> {
     /// In one kernel; where the depth is split, in two.
     pub(super) fn plan(&self, strategy: Strategy) -> Result<Plan, Error> {
-        let variant = self.variant(strategy.looping)?;
+        let variant = self.variant(strategy.looping, strategy.slices)?;
         let Problem { rows, cols, depth, .. } = self.problem;
         let [rows, cols, depth] = [rows, cols, depth].map(|n| n as u64);
         let slices = u64::from(strategy.slices.max(1));
@@ -155,8 +155,8 @@ impl<'a> Product<'a> {
         self.operands.iter().find(|o| o.name == name).map(|o| o.tensor)
     }
 
-    /// The kernel for these operands.
-    fn variant(&self, looping: Loop) -> Result<Variant, Error> {
+    /// The kernel for these operands, one of so many slices of the depth.
+    fn variant(&self, looping: Loop, slices: u32) -> Result<Variant, Error> {
         let Problem { cols, depth, a, b, out, transposed, .. } = self.problem;
         let (mut shared, mut in_place) = (Vec::new(), Vec::new());
         if let Some(out) = self.find("out") {
@@ -170,10 +170,17 @@ impl<'a> Product<'a> {
             }
         }
         // Of an empty sum there is not even one vector to bind.
-        let vectors = |names: &[&str], width: usize| {
+        let divisible = |names: &[&str], width: usize, by: u64| {
             let mut of = self.operands.iter().filter(|o| names.contains(&o.name));
-            let four = width > 0 && width.is_multiple_of(4) && of.all(|o| o.tensor.offset().is_multiple_of(4));
-            if four { Lanes::Four } else { Lanes::One }
+            width > 0 && (width as u64).is_multiple_of(by) && of.all(|o| o.tensor.offset().is_multiple_of(by))
+        };
+        let vectors = |names: &[&str], width: usize| if divisible(names, width, 4) { Lanes::Four } else { Lanes::One };
+        // Where more than the loads counts, wide ones do not pay.
+        let wide = matches!(looping, Loop::Dot(..)) && self.gpu.capabilities().wide && slices == 1 && transposed == [false; 2];
+        let depth_lanes = if wide && divisible(&["a", "b", "b_up"], depth, 8) {
+            [Lanes::Eight; 2]
+        } else {
+            [vectors(&["a"], depth), vectors(&["b", "b_up"], depth)]
         };
         Ok(Variant {
             looping,
@@ -186,9 +193,7 @@ impl<'a> Product<'a> {
             up: self.find("up").map_or(out, Tensor::element),
             residual: self.find("residual").map(Tensor::element),
             transposed,
-            depth_lanes: [vectors(&["a"], depth), vectors(&["b", "b_up"], depth)],
-            // Where more than the loads counts, it does not pay.
-            wide: matches!(looping, Loop::Dot(..)) && self.gpu.capabilities().wide,
+            depth_lanes,
             out_lanes: vectors(&["out", "up", "residual"], cols),
             learned: self.find("learned").is_some(),
             in_place,
@@ -201,8 +206,8 @@ impl<'a> Product<'a> {
         let apart = |names: &[&'static str]| names.iter().copied().filter(|name| !matches!(*name, "a" | "b")).collect();
         let sum = Variant { looping: Loop::Sum, a: Element::F32, shared: apart(&variant.shared), ..variant.clone() };
         let plain = Variant::new(variant.looping, Function::Activation(Activation::Identity));
-        let Variant { a, b, transposed, depth_lanes, wide, out_lanes, .. } = variant.clone();
-        (Variant { a, b, transposed, depth_lanes, wide, out_lanes, ..plain }, sum)
+        let Variant { a, b, transposed, depth_lanes, out_lanes, .. } = variant.clone();
+        (Variant { a, b, transposed, depth_lanes, out_lanes, ..plain }, sum)
     }
 
     /// The largest dispatch.

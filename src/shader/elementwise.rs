@@ -160,12 +160,12 @@ impl Variant {
 
     fn lanes_file(&self) -> &'static str {
         match (self.lanes, self.backward, self.gated()) {
-            (Lanes::Four, false, _) => include_str!("../../shaders/elementwise/lanes/value4.wgsl"),
             (Lanes::One, false, _) => include_str!("../../shaders/elementwise/lanes/value1.wgsl"),
-            (Lanes::Four, true, false) => include_str!("../../shaders/elementwise/lanes/grad4.wgsl"),
             (Lanes::One, true, false) => include_str!("../../shaders/elementwise/lanes/grad1.wgsl"),
-            (Lanes::Four, true, true) => include_str!("../../shaders/elementwise/lanes/gated_grad4.wgsl"),
             (Lanes::One, true, true) => include_str!("../../shaders/elementwise/lanes/gated_grad1.wgsl"),
+            (_, false, _) => include_str!("../../shaders/elementwise/lanes/value4.wgsl"),
+            (_, true, false) => include_str!("../../shaders/elementwise/lanes/grad4.wgsl"),
+            (_, true, true) => include_str!("../../shaders/elementwise/lanes/gated_grad4.wgsl"),
         }
     }
 }
@@ -192,7 +192,7 @@ fn bias(input: &str, lanes: Lanes) -> String {
     let at = |e: &str| format!("load_bias_{input}(({e}) % params.bias_channels)");
     let sum = match lanes {
         Lanes::One => at("i"),
-        Lanes::Four => format!("vec4<f32>({}, {}, {}, {})", at("4u * i"), at("4u * i + 1u"), at("4u * i + 2u"), at("4u * i + 3u")),
+        _ => format!("vec4<f32>({}, {}, {}, {})", at("4u * i"), at("4u * i + 1u"), at("4u * i + 2u"), at("4u * i + 3u")),
     };
     let lanes_type = lanes.wgsl_type();
     format!("fn load_{input}(i: u32) -> {lanes_type} {{\n    return load_plain_{input}(i) + {sum};\n}}\n")

@@ -50,6 +50,8 @@ impl Binding {
 /// Elements in a unit of work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Lanes {
+    /// Two vectors in words of 64 bits, an optional feature of a device; only the dots of matrix kernels read them.
+    Eight,
     /// One vector load.
     Four,
     /// One element, at any place in its word.
@@ -60,6 +62,7 @@ impl Lanes {
     /// Elements in a unit.
     pub const fn count(self) -> u64 {
         match self {
+            Self::Eight => 8,
             Self::Four => 4,
             Self::One => 1,
         }
@@ -67,6 +70,7 @@ impl Lanes {
 
     pub(super) const fn wgsl_type(self) -> &'static str {
         match self {
+            Self::Eight => "mat2x4<f32>",
             Self::Four => "vec4<f32>",
             Self::One => "f32",
         }
@@ -101,14 +105,12 @@ pub struct Operand {
     pub index: Index,
     /// Whether the kernel writes it.
     pub written: bool,
-    /// Whether vectors of f32 are loaded as words of 64 bits, an optional feature; such operands are only read.
-    pub wide: bool,
 }
 
 impl Operand {
     /// An operand side by side in a binding of its own.
     pub fn new(name: &'static str, element: Element, lanes: Lanes, written: bool) -> Self {
-        Self { name, binding: name.into(), element, lanes, index: Index::Flat, written, wide: false }
+        Self { name, binding: name.into(), element, lanes, index: Index::Flat, written }
     }
 
     /// The same operand at another place.
@@ -116,17 +118,6 @@ impl Operand {
         Self { index, ..self }
     }
 
-    fn is_wide(&self) -> bool {
-        self.wide && self.element == Element::F32 && self.lanes == Lanes::Four
-    }
-
-    /// The name that the functions of a storage file bear, and that file.
-    fn storage(&self) -> (&'static str, &'static str) {
-        match self.element {
-            Element::F32 if self.is_wide() => ("f32_wide", include_str!("../../shaders/storage/f32_wide.wgsl")),
-            element => (element.name(), storage_file(element)),
-        }
-    }
 }
 
 /// What all operands of a kernel become: bindings and accessors.
@@ -154,18 +145,22 @@ pub(super) fn render(operands: &[Operand], shared_buffers: &[&str]) -> Rendered 
         let atomic = lanes == Lanes::One && written && operand.element.size() == 2;
         if !bindings.iter().any(|b| b.name == variable) {
             let access = if writable { Access::ReadWrite } else { Access::Read };
-            bindings.push(Binding::storage(&variable, access, &array_type(operand.storage().0, lanes, atomic)));
+            bindings.push(Binding::storage(&variable, access, &array_type(operand.element, lanes, atomic)));
         }
         let accessor = Accessor { operand, variable, offset: format!("params.offsets[{}][{}]", slot / 4, slot % 4), atomic };
         match lanes {
+            Lanes::Eight => accessor.vectors(&mut accessors),
             Lanes::Four => accessor.vector(&mut accessors),
             Lanes::One => accessor.scalar(&mut accessors),
         }
-        if !files.contains(&operand.storage().1) {
-            files.push(operand.storage().1);
+        let wide = (lanes == Lanes::Eight).then_some(include_str!("../../shaders/storage/wide.wgsl"));
+        for file in wide.into_iter().chain([storage_file(operand.element)]) {
+            if !files.contains(&file) {
+                files.push(file);
+            }
         }
     }
-    Rendered { bindings, accessors, storage: files, int64: operands.iter().any(Operand::is_wide) }
+    Rendered { bindings, accessors, storage: files, int64: operands.iter().any(|o| o.lanes == Lanes::Eight) }
 }
 
 /// Links the same files for every kernel that touches this kind.
@@ -177,9 +172,10 @@ pub(super) fn storage_file(element: Element) -> &'static str {
     }
 }
 
-fn array_type(storage: &str, lanes: Lanes, atomic: bool) -> String {
+fn array_type(element: Element, lanes: Lanes, atomic: bool) -> String {
     match lanes {
-        Lanes::Four => format!("array<{storage}x4>"),
+        Lanes::Eight => format!("array<vec{}<u64>>", element.size()),
+        Lanes::Four => format!("array<{element}x4>"),
         Lanes::One if atomic => "array<atomic<u32>>".into(),
         Lanes::One => "array<u32>".into(),
     }
@@ -204,23 +200,36 @@ impl Accessor<'_> {
     }
 
     fn vector(&self, out: &mut String) {
-        let name = self.operand.name;
-        let (storage, _) = self.operand.storage();
+        let Operand { name, element, .. } = self.operand;
         let (variable, place) = (&self.variable, self.place());
         let load = match self.operand.index {
-            Index::Flat | Index::Half => format!("return decode4_{storage}({variable}[{place}]);"),
+            Index::Flat | Index::Half => format!("return decode4_{element}({variable}[{place}]);"),
             Index::Even | Index::Odd => {
                 let (first, second) = if self.operand.index == Index::Even { ("x", "z") } else { ("y", "w") };
                 format!(
-                    "let p = {place};\n    let a = decode4_{storage}({variable}[p]);\n    let b = decode4_{storage}({variable}[p + 1u]);\n    \
+                    "let p = {place};\n    let a = decode4_{element}({variable}[p]);\n    let b = decode4_{element}({variable}[p + 1u]);\n    \
                      return vec4<f32>(a.{first}, a.{second}, b.{first}, b.{second});"
                 )
             }
         };
         let _ = writeln!(out, "fn load_{name}(i: u32) -> vec4<f32> {{\n    {load}\n}}");
         if self.operand.written && matches!(self.operand.index, Index::Flat | Index::Half) {
-            let _ = writeln!(out, "fn store_{name}(i: u32, v: vec4<f32>) {{\n    {variable}[{place}] = encode4_{storage}(v);\n}}");
+            let _ = writeln!(out, "fn store_{name}(i: u32, v: vec4<f32>) {{\n    {variable}[{place}] = encode4_{element}(v);\n}}");
         }
+    }
+
+    fn vectors(&self, out: &mut String) {
+        let Operand { name, element, .. } = self.operand;
+        let (variable, place) = (&self.variable, self.place());
+        let [first, second] = match element {
+            Element::F32 => ["decode4_f32(halves(words.xy))", "decode4_f32(halves(words.zw))"],
+            Element::F16 => ["unpack4_f16(halves(words).xy)", "unpack4_f16(halves(words).zw)"],
+            Element::Bf16 => ["decode4_bf16(halves(words).xy)", "decode4_bf16(halves(words).zw)"],
+        };
+        let _ = writeln!(
+            out,
+            "fn load_{name}(i: u32) -> mat2x4<f32> {{\n    let words = {variable}[{place}];\n    return mat2x4<f32>({first}, {second});\n}}"
+        );
     }
 
     fn scalar(&self, out: &mut String) {
@@ -260,8 +269,8 @@ pub(super) fn store_pair(element: Element, layout: crate::gate::Layout, lanes: L
     format!("fn store_pair(i: u32, g: {lanes_type}, u: {lanes_type}) {{\n    {body}\n}}\n")
 }
 
-/// `NAME4(row, k)`: elements 4 k .. 4 k + 4 of a row that is `params.depth` long, 0 past its end. Of a transposed operand
-/// rows are columns in memory.
+/// `NAME_step(row, k)`: elements `STEP k .. STEP (k + 1)` of a row that is `params.depth` long, 0 past its end. Of a
+/// transposed operand rows are columns in memory.
 pub(super) fn row_vectors(name: &str, lanes: Lanes, transposed: bool) -> String {
     let stride = if name == "a" { "params.a_stride" } else { "params.b_stride" };
     let guarded = |place: &dyn Fn(u32) -> String| {
@@ -269,7 +278,7 @@ pub(super) fn row_vectors(name: &str, lanes: Lanes, transposed: bool) -> String 
         format!("return vec4<f32>({}, {}, {}, {});", element(0), element(1), element(2), element(3))
     };
     let body = match (transposed, lanes) {
-        (false, Lanes::Four) => format!("return load_{name}(row * {stride} + k);"),
+        (false, Lanes::Four | Lanes::Eight) => format!("return load_{name}(row * {stride} + k);"),
         (false, Lanes::One) => {
             let element = guarded(&|j| format!("row * {stride} + min(4u * k + {j}u, last)"));
             format!("let last = params.depth - 1u;\n    {element}")
@@ -279,13 +288,13 @@ pub(super) fn row_vectors(name: &str, lanes: Lanes, transposed: bool) -> String 
             format!("let last = params.depth - 1u;\n    {element}")
         }
     };
-    format!("fn {name}4(row: u32, k: u32) -> vec4<f32> {{\n    {body}\n}}\n")
+    format!("fn {name}_step(row: u32, k: u32) -> Step {{\n    {body}\n}}\n")
 }
 
 /// `NAME_of(row, col)`: four columns of an operand that is laid out in rows `stride` apart; past the last column it repeats.
 pub(super) fn col_vectors(name: &str, lanes: Lanes, stride: &str) -> String {
     let body = match lanes {
-        Lanes::Four => format!("return load_{name}(row * {stride} + col / 4u);"),
+        Lanes::Four | Lanes::Eight => format!("return load_{name}(row * {stride} + col / 4u);"),
         Lanes::One => {
             let element = |j: u32| format!("load_{name}(i + inside_cols(col + {j}u))");
             format!("let i = row * {stride};\n    return vec4<f32>({}, {}, {}, {});", element(0), element(1), element(2), element(3))

@@ -119,12 +119,14 @@ fn products() -> Vec<Kernel> {
                     residual: (!whole).then_some(element),
                     transposed: [!whole && element == Element::F16, !whole && element != Element::F32],
                     depth_lanes: [lanes; 2],
-                    wide: matches!(variant.looping, Loop::Dot(..)),
                     out_lanes: lanes,
                     learned: !whole && variant.function.learnable_len() > 0,
                     ..variant.clone()
                 };
                 kernels.push(variant.kernel());
+                if matches!(variant.looping, Loop::Dot(..)) && whole {
+                    kernels.push(matmul::Variant { depth_lanes: [Lanes::Eight; 2], ..variant }.kernel());
+                }
             }
         }
     }
@@ -150,7 +152,7 @@ fn parse(kernel: &Kernel) -> (naga::Module, naga::valid::ModuleInfo) {
     // No optional capability, what WebGPU grants everywhere, but where the kernel says so.
     let mut capabilities = if kernel.subgroups { naga::valid::Capabilities::SUBGROUP } else { naga::valid::Capabilities::empty() };
     use naga::valid::Capabilities;
-    capabilities.set(Capabilities::SHADER_INT64, kernel.int64);
+    capabilities.set(Capabilities::SHADER_INT64 | Capabilities::SHADER_FLOAT16_IN_FLOAT32, kernel.int64);
     if kernel.cooperative {
         capabilities |= Capabilities::COOPERATIVE_MATRIX | Capabilities::SHADER_FLOAT16 | Capabilities::SHADER_FLOAT16_IN_FLOAT32;
     }

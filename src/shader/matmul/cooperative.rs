@@ -54,7 +54,7 @@ fn halves(text: &mut String, variant: &Variant, products: u32) {
                  return vec4<f16>(vec2<f16>(unpack2x16float(words.x)), vec2<f16>(unpack2x16float(words.y)));"
             )
         } else {
-            format!("return vec4<f16>({name}4(row, k));")
+            format!("return vec4<f16>({name}_step(row, k));")
         };
         let _ = writeln!(text, "fn half_{name}(row: u32, k: u32) -> vec4<f16> {{\n    {body}\n}}");
     }

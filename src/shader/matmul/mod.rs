@@ -46,10 +46,8 @@ pub struct Variant {
     pub residual: Option<Element>,
     /// Whether a, and the weights, lie in memory with the depth as their first dimension.
     pub transposed: [bool; 2],
-    /// Whether rows of a and of b can be read as vectors.
+    /// How rows of a and of b can be read: [`Lanes::Eight`] both or neither, in dots alone.
     pub depth_lanes: [Lanes; 2],
-    /// Whether vectors of f32 are loaded as words of 64 bits.
-    pub wide: bool,
     /// Whether rows of the output, of up and of the residual can be read and stored as vectors.
     pub out_lanes: Lanes,
     /// Whether learnable parameters come from a tensor.
@@ -76,7 +74,6 @@ impl Variant {
             residual: None,
             transposed: [false; 2],
             depth_lanes: [Lanes::Four; 2],
-            wide: false,
             out_lanes: Lanes::Four,
             learned: false,
             in_place: Vec::new(),
@@ -96,7 +93,7 @@ impl Variant {
         let [ad, bd] = self.depth_lanes.map(Lanes::count);
         let mut name =
             format!("matmul/{looping}/{products}/{}/{a}{at}*{b}{bt}->{out}/{ad}x{bd}x{}", self.function.name(), self.out_lanes.count());
-        for (flag, text) in [(self.bias.is_some(), "bias"), (self.residual.is_some(), "residual"), (self.learned, "learned"), (self.wide, "wide")] {
+        for (flag, text) in [(self.bias.is_some(), "bias"), (self.residual.is_some(), "residual"), (self.learned, "learned")] {
             if flag {
                 name = format!("{name}/{text}");
             }
@@ -126,9 +123,8 @@ impl Variant {
         // A column of the transposed is read element by element, neighbours by neighbours.
         let lanes = |of: usize| if self.transposed[of] { Lanes::One } else { self.depth_lanes[of] };
         let a_lanes = if self.looping == Loop::Sum { self.out_lanes } else { lanes(0) };
-        let product = |name, element, lanes| Operand { wide: self.wide, ..Operand::new(name, element, lanes, false) };
-        let mut operands = vec![product("a", self.a, a_lanes)];
-        operands.extend(self.weights().iter().map(|name| product(name, self.b, lanes(1))));
+        let mut operands = vec![Operand::new("a", self.a, a_lanes, false)];
+        operands.extend(self.weights().iter().map(|name| Operand::new(name, self.b, lanes(1), false)));
         operands.push(Operand::new("out", self.out, self.out_lanes, true));
         if let Some(bias) = self.bias {
             operands.extend(self.biases().iter().map(|name| Operand::new(name, bias, Lanes::One, false)));
@@ -206,8 +202,12 @@ impl Variant {
             Products::One | Products::Gate => files.push(include_str!("../../../shaders/matmul/product.wgsl")),
             Products::GateUp => files.push(include_str!("../../../shaders/matmul/products.wgsl")),
         }
+        files.push(match self.depth_lanes[0] {
+            Lanes::Eight => include_str!("../../../shaders/matmul/step8.wgsl"),
+            _ => include_str!("../../../shaders/matmul/step4.wgsl"),
+        });
         files.push(match self.out_lanes {
-            Lanes::Four => include_str!("../../../shaders/matmul/cols4.wgsl"),
+            Lanes::Four | Lanes::Eight => include_str!("../../../shaders/matmul/cols4.wgsl"),
             Lanes::One => include_str!("../../../shaders/matmul/cols1.wgsl"),
         });
         files.extend(function_files(&self.function, false));

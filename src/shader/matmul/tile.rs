@@ -45,7 +45,7 @@ fn cells(rows: u32, cols: u32) -> impl Iterator<Item = (u32, u32)> {
 fn registers(text: &mut String, rows: u32, cols: u32) {
     let sums: String = cells(rows, cols).map(|(r, c)| format!(" c{r}_{c}: Acc,")).collect();
     let _ = writeln!(text, "struct Tile {{{sums} }}");
-    let _ = writeln!(text, "struct Left {{ {} }}", list(rows, |r| format!("r{r}: vec4<f32>")));
+    let _ = writeln!(text, "struct Left {{ {} }}", list(rows, |r| format!("r{r}: Step")));
     let _ = writeln!(text, "struct Right {{ {} }}", list(cols, |c| format!("c{c}: Column")));
 }
 
@@ -74,7 +74,7 @@ fn store(text: &mut String, [rows, cols]: [u32; 2], row_step: u32, col_step: u32
 
 /// Straight from storage.
 fn loads(text: &mut String, rows: u32, cols: u32) {
-    let left = list(rows, |r| format!("a4(inside_rows(row + {r}u), k)"));
+    let left = list(rows, |r| format!("a_step(inside_rows(row + {r}u), k)"));
     let right = list(cols, |c| format!("load_col(col + {c}u, k)"));
     let _ = writeln!(text, "fn left(row: u32, k: u32) -> Left {{\n    return Left({left});\n}}");
     let _ = writeln!(text, "fn right(col: u32, k: u32) -> Right {{\n    return Right({right});\n}}");
@@ -87,7 +87,7 @@ fn broadcast(text: &mut String, rows: u32) {
     let _ = writeln!(text, "const STEPS = {steps}u;");
     let _ = writeln!(text, "fn advance(t: ptr<function, Tile>, lane: u32, row: u32, col: u32, k: u32) {{");
     for v in 0..vectors {
-        let _ = writeln!(text, "    let mine{v} = a4(inside_rows(row + {}u + lane % {held}u), k + lane / {held}u);", 8 * v);
+        let _ = writeln!(text, "    let mine{v} = a_step(inside_rows(row + {}u + lane % {held}u), k + lane / {held}u);", 8 * v);
     }
     for step in 0..steps {
         let left = list(rows, |r| format!("subgroupBroadcast(mine{}, {}u)", r / 8, step * held + r % 8));
