@@ -170,9 +170,11 @@ impl Gpu {
             wgpu::ShaderModuleDescriptor { label: Some(&kernel.name), source: wgpu::ShaderSource::Wgsl(kernel.wgsl.as_str().into()) };
         let checks =
             wgpu::ShaderRuntimeChecks { force_loop_bounding: false, int_div_checks: kernel.custom, ..wgpu::ShaderRuntimeChecks::checked() };
-        // SAFETY: at most two checks are off. Loop bounding: every loop in shaders/ counts up by a positive step to
-        // a bound that does not change inside it and lies far enough below 2^32 for the last step not to wrap (no
-        // tensor has more than `Tensor::MOST_ELEMENTS`), or halves a constant down to 0 (matmul/tree.wgsl); an expression of a user's holds no statement, so no loop.
+        // SAFETY: at most two checks are off. Loop bounding: every loop in shaders/ and in rendered text counts up by a
+        // positive step (a constant, or a number of subgroups that is at least 1) to a bound that does not change inside
+        // it and lies far enough below 2^32 for the last step not to wrap (no tensor has more than
+        // `Tensor::MOST_ELEMENTS`), or halves a constant down to 0 (matmul/tree.wgsl); an expression of a user's holds
+        // no statement, so no loop.
         // Integer division: every divisor of ours is a constant or a field of `params` that the host sets to at
         // least 1 (`ops`), and no dividend is signed; where a user's expression is linked the check stays on.
         // Bounds checks stay on everywhere.

@@ -117,7 +117,6 @@ impl Operand {
     pub fn at(self, index: Index) -> Self {
         Self { index, ..self }
     }
-
 }
 
 /// What all operands of a kernel become: bindings and accessors.

@@ -27,6 +27,9 @@ pub struct Strategy {
 }
 
 impl Strategy {
+    /// Most slices of a depth.
+    pub const MOST_SLICES: u32 = 16;
+
     /// This loop, fused and in one piece.
     pub const fn of(looping: Loop) -> Self {
         Self { looping, slices: 1, fused: true }
@@ -164,11 +167,6 @@ impl Problem {
     }
 }
 
-impl Strategy {
-    /// Most slices of a depth.
-    pub const MOST_SLICES: u32 = 16;
-}
-
 /// n rounded up to a power of two or to one and a half.
 fn bucket(n: usize) -> usize {
     let power = n.next_power_of_two();
@@ -179,8 +177,14 @@ fn bucket(n: usize) -> usize {
 mod tests {
     use super::*;
 
-    const GPU: Capabilities =
-        Capabilities { software: false, workgroup_bytes: 16384, invocations: 256, wide: false, subgroup: Some((32, 32)), cooperative: None };
+    const GPU: Capabilities = Capabilities {
+        software: false,
+        workgroup_bytes: 16384,
+        invocations: 256,
+        wide: false,
+        subgroup: Some((32, 32)),
+        cooperative: None,
+    };
     const SOFTWARE: Capabilities =
         Capabilities { software: true, workgroup_bytes: 32768, invocations: 1024, wide: true, subgroup: Some((8, 8)), cooperative: None };
 

@@ -318,7 +318,8 @@ mod tests {
 
     #[test]
     fn default_limits_suffice_for_the_plain_loops() {
-        let capabilities = Capabilities { software: false, workgroup_bytes: 16384, invocations: 256, wide: false, subgroup: None, cooperative: None };
+        let capabilities =
+            Capabilities { software: false, workgroup_bytes: 16384, invocations: 256, wide: false, subgroup: None, cooperative: None };
         for gated in [false, true] {
             let loops = Loop::available(&capabilities, gated);
             assert!(loops.iter().all(|looping| !looping.subgroups()));
