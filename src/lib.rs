@@ -38,6 +38,7 @@ pub mod ops;
 pub mod oracle;
 pub mod report;
 pub mod shader;
+pub mod sizing;
 pub mod slices;
 pub mod tuning;
 pub mod verify;

@@ -8,6 +8,8 @@ mod errors;
 mod golden;
 #[path = "cli/json.rs"]
 mod json;
+#[path = "cli/plan.rs"]
+mod plan;
 #[path = "cli/specials.rs"]
 mod specials;
 #[path = "cli/support.rs"]

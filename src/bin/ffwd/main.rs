@@ -8,6 +8,7 @@ mod devices;
 mod error;
 mod ffn;
 mod files;
+mod plan;
 mod plot;
 mod progress;
 mod report;
@@ -49,6 +50,8 @@ enum Command {
     Bench(bench::Args),
     /// Measure which kernels compute products fastest on this adapter, and remember it
     Tune(tune::Args),
+    /// Compare a feed-forward layer with gated ones of equal parameters, operations or width
+    Plan(plan::Args),
     /// Draw activations and their derivatives
     Plot(plot::Args),
     /// Make one page of what `ffwd bench --json` wrote on several adapters
@@ -66,6 +69,7 @@ fn main() -> ExitCode {
         Command::Verify(args) => verify::run(&args, &adapter, &mut out),
         Command::Bench(args) => bench::run(&args, &adapter, &mut out),
         Command::Tune(args) => tune::run(&args, &adapter, &mut out),
+        Command::Plan(args) => plan::run(&args, &mut out),
         Command::Plot(args) => plot::run(&args, &adapter, &mut out),
         Command::Report(args) => report::run(&args, &mut out),
     };
