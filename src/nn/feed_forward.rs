@@ -46,15 +46,24 @@ pub enum Layer {
 }
 
 impl Layer {
-    /// Every weight and bias.
-    pub fn weights(&self) -> Vec<&Tensor> {
-        match self {
-            Self::Dense { activation: _, w1, b1, w2, b2 } => [w1, w2].into_iter().chain(b1).chain(b2).collect(),
-            Self::Gated { gate: _, w_gate, w_up, biases, w_down, b_down } => {
-                let biases = biases.iter().flat_map(|(gate, up)| [gate, up]);
-                [w_gate, w_up, w_down].into_iter().chain(biases).chain(b_down).collect()
+    /// Every weight and bias by its name: the matrices, then the biases.
+    pub fn named(&self) -> Vec<(&'static str, &Tensor)> {
+        let all = match self {
+            Self::Dense { activation: _, w1, b1, w2, b2 } => {
+                vec![("w1", Some(w1)), ("w2", Some(w2)), ("b1", b1.as_ref()), ("b2", b2.as_ref())]
             }
-        }
+            Self::Gated { gate: _, w_gate, w_up, biases, w_down, b_down } => {
+                let (b_gate, b_up) = (biases.as_ref().map(|(gate, _)| gate), biases.as_ref().map(|(_, up)| up));
+                let matrices = [("w_gate", Some(w_gate)), ("w_up", Some(w_up)), ("w_down", Some(w_down))];
+                matrices.into_iter().chain([("b_gate", b_gate), ("b_up", b_up), ("b_down", b_down.as_ref())]).collect()
+            }
+        };
+        all.into_iter().filter_map(|(name, tensor)| Some((name, tensor?))).collect()
+    }
+
+    /// Every weight and bias, in that order.
+    pub fn weights(&self) -> Vec<&Tensor> {
+        self.named().into_iter().map(|(_, tensor)| tensor).collect()
     }
 }
 
@@ -147,6 +156,16 @@ impl FeedForward {
     #[must_use]
     pub fn with_tuning(self, tuning: Tuning) -> Self {
         Self { tuning, ..self }
+    }
+
+    /// The device.
+    pub(super) fn gpu(&self) -> &Gpu {
+        &self.gpu
+    }
+
+    /// Who chooses the kernels.
+    pub(super) fn tuning(&self) -> Tuning {
+        self.tuning
     }
 
     /// The layer's weights.

@@ -62,15 +62,33 @@ pub struct GatedWeights<'a> {
 #[must_use]
 pub fn dense(x: &[f32], tokens: usize, weights: &DenseWeights<'_>, activation: &Activation) -> Vec<Bounded> {
     let DenseWeights { d_model, d_ff, w1, b1, w2, b2 } = *weights;
-    let hidden: Vec<Bounded> = linear(&exact(x), tokens, d_model, w1, b1, d_ff)
-        .into_iter()
-        .map(|z| {
-            let (h, reach) = (value(activation, z.value), rounding(d_model) * z.terms);
-            let strayed = [-reach, reach].map(|dz| (value(activation, z.value + dz) - h).abs());
-            Bounded { value: h, terms: terms(activation, z.value) + strayed[0].max(strayed[1]) / rounding(d_model) }
-        })
-        .collect();
+    let z = linear(&exact(x), tokens, d_model, w1, b1, d_ff);
+    let hidden: Vec<_> = z.iter().map(|z| activated(activation, *z, d_model)).collect();
     linear(&hidden, tokens, d_ff, w2, b2, d_model)
+}
+
+/// activation(z) of a sum of `length` products.
+pub(super) fn activated(activation: &Activation, z: Bounded, length: usize) -> Bounded {
+    Bounded { value: value(activation, z.value), terms: terms(activation, z.value) + strayed(z, length, |z| value(activation, z)) }
+}
+
+/// How far f strays where its argument, a sum of `length` products, does, in units of terms.
+pub(super) fn strayed(z: Bounded, length: usize, f: impl Fn(f64) -> f64) -> f64 {
+    let (exact, reach) = (f(z.value), rounding(length) * z.terms);
+    [-reach, reach].into_iter().map(|dz| (f(z.value + dz) - exact).abs()).fold(0.0, f64::max) / rounding(length)
+}
+
+/// The same of two arguments.
+pub(super) fn strayed2(g: Bounded, u: Bounded, length: usize, f: impl Fn(f64, f64) -> f64) -> f64 {
+    let (exact, dg, du) = (f(g.value, u.value), rounding(length) * g.terms, rounding(length) * u.terms);
+    let corners = [(dg, du), (dg, -du), (-dg, du), (-dg, -du)];
+    corners.into_iter().map(|(dg, du)| (f(g.value + dg, u.value + du) - exact).abs()).fold(0.0, f64::max) / rounding(length)
+}
+
+/// gate(g, u) of two sums of `length` products.
+pub(super) fn through_gate(gate: &Gate, g: Bounded, u: Bounded, length: usize) -> Bounded {
+    let terms = gate_terms(gate, g.value, u.value) + strayed2(g, u, length, |g, u| gate_value(gate, g, u));
+    Bounded { value: gate_value(gate, g.value, u.value), terms }
 }
 
 /// A gated feed-forward network of `tokens` finite rows; the result is `[tokens, d_model]`.
@@ -82,36 +100,25 @@ pub fn gated(x: &[f32], tokens: usize, weights: &GatedWeights<'_>, gate: &Gate) 
     let GatedWeights { d_model, d_ff, w_gate, b_gate, w_up, b_up, w_down, b_down } = *weights;
     let x = exact(x);
     let up = linear(&x, tokens, d_model, w_up, b_up, d_ff);
-    let hidden: Vec<Bounded> = linear(&x, tokens, d_model, w_gate, b_gate, d_ff)
-        .into_iter()
-        .zip(up)
-        .map(|(g, u)| {
-            let h = gate_value(gate, g.value, u.value);
-            let (dg, du) = (rounding(d_model) * g.terms, rounding(d_model) * u.terms);
-            let strayed = [(dg, du), (dg, -du), (-dg, du), (-dg, -du)]
-                .map(|(dg, du)| (gate_value(gate, g.value + dg, u.value + du) - h).abs())
-                .into_iter()
-                .fold(0.0, f64::max);
-            Bounded { value: h, terms: gate_terms(gate, g.value, u.value) + strayed / rounding(d_model) }
-        })
-        .collect();
+    let g = linear(&x, tokens, d_model, w_gate, b_gate, d_ff);
+    let hidden: Vec<_> = g.into_iter().zip(up).map(|(g, u)| through_gate(gate, g, u, d_model)).collect();
     linear(&hidden, tokens, d_ff, w_down, b_down, d_model)
 }
 
 /// How far a sum of `length` products in f32 strays at most, in units of its terms (Higham 2002, section 3.1). How far
 /// the activation strays over that reach is, where it is smooth, the product rule's |act'(z)| terms(z); unlike that it
 /// also sees a kink or a jump on the way.
-fn rounding(length: usize) -> f64 {
+pub(super) fn rounding(length: usize) -> f64 {
     (length + 1) as f64 * f64::exp2(-24.0)
 }
 
 /// Inputs as they are: their error is 0, their share of a sum themselves.
-fn exact(x: &[f32]) -> Vec<Bounded> {
+pub(super) fn exact(x: &[f32]) -> Vec<Bounded> {
     x.iter().map(|x| Bounded { value: f64::from(*x), terms: f64::from(x.abs()) }).collect()
 }
 
 /// x W^T + b for `rows` rows of x, each of length `inner`.
-fn linear(x: &[Bounded], rows: usize, inner: usize, weight: &[f32], bias: Option<&[f32]>, outer: usize) -> Vec<Bounded> {
+pub(super) fn linear(x: &[Bounded], rows: usize, inner: usize, weight: &[f32], bias: Option<&[f32]>, outer: usize) -> Vec<Bounded> {
     assert_eq!((x.len(), weight.len()), (rows * inner, outer * inner), "lengths of x and of a weight");
     assert!(bias.is_none_or(|bias| bias.len() == outer), "length of a bias");
     let mut y = Vec::with_capacity(rows * outer);

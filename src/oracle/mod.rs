@@ -9,10 +9,12 @@
 //! of those, never of the result itself. NaN gives NaN, and infinities give the limits of the function.
 
 mod activations;
+mod backward;
 mod feed_forward;
 mod gates;
 
 pub use activations::{derivative, derivative_terms, parameter_gradient, terms, value};
+pub use backward::{DenseGradients, GatedGradients, dense_backward, gated_backward};
 pub use feed_forward::{Bounded, DenseWeights, GatedWeights, dense, gated};
 pub use gates::{gate_gradient, gate_gradient_terms, gate_terms, gate_value};
 

@@ -112,6 +112,8 @@ fn bad_input_is_one_clear_line() {
         ("ffn --model @folder --input @x --output @y", &["folder", "model.safetensors"]),
         ("ffn --model @gguf --input @x --output @y", &["gguf", "claimed"]),
         ("ffn --model @truncated --input @x --output @y", &["truncated"]),
+        ("ffn --model @model --input @alone --output @y --backward", &["dy"]),
+        ("ffn --model @model --input @short_dy --output @y --backward", &["dy", "[2, 4]", "[2, 8]"]),
         ("ffn --model @model --layer 3 --input @x --output @y", &["layer 3"]),
         ("ffn --model @model --input @odd --output @y", &["[3]", "8"]),
         ("ffn --model @model --input @integers --output @y", &["\"x\"", "I32"]),

@@ -232,7 +232,8 @@ impl Case<'_> {
     fn layer(&self) -> Result<(), String> {
         let (input, model, output) = (self.path("in.safetensors"), self.path("model.safetensors"), self.path("out.safetensors"));
         let x = self.tensor("inputs", "x").unwrap();
-        write(Path::new(&input), &[("x", x)]);
+        let dy = self.tensor("inputs", "dy");
+        write(Path::new(&input), &dy.iter().map(|dy| ("dy", *dy)).chain([("x", x)]).collect::<Vec<_>>());
         let activation = self.spec["params"]["activation"].as_str().unwrap();
         let (model, exact) = match self.spec["params"]["weights_file"].as_str() {
             Some(file) => (data(file).to_str().unwrap().to_owned(), self.quantised(file, x, activation)),
@@ -243,7 +244,9 @@ impl Case<'_> {
                 (model, self::oracle(&weights, x, activation))
             }
         };
-        succeed(&["ffn", "--model", &model, "--activation", activation, "--input", &input, "--output", &output])?;
+        let mut command = vec!["ffn", "--model", &model, "--activation", activation, "--input", &input, "--output", &output];
+        command.extend(dy.map(|_| "--backward"));
+        succeed(&command)?;
         let written = read(Path::new(&output));
         let (actual, expected) = (&written["y"], self.tensor("outputs", "y").unwrap());
         if (actual.dtype, &actual.shape) != (x.dtype, &expected.shape) {
@@ -259,7 +262,33 @@ impl Case<'_> {
             let share = ((actual - truth).abs() - stored) / ((d_model + d_ff) as f64 * EPS * terms);
             most = if most.is_nan() || share <= most { most } else { share };
         }
-        if most <= 1.0 { Ok(()) } else { Err(format!("y: {most} of the bound")) }
+        if most > 1.0 || most.is_nan() {
+            return Err(format!("y: {most} of the bound"));
+        }
+        dy.map_or(Ok(()), |dy| self.layer_gradients(&written, x, dy, activation))
+    }
+
+    /// Every gradient that PyTorch has, within (tokens + d_model + d_ff) 2^-24 of the oracle's terms, twice.
+    fn layer_gradients(&self, written: &Tensors, x: &Raw, dy: &Raw, activation: &str) -> Result<(), String> {
+        let weights: BTreeMap<_, _> = self.roles("inputs").map(|(role, raw)| (role, raw.to_f32())).collect();
+        let (exact, count) = oracle_gradients(&weights, &x.to_f32(), &dy.to_f32(), *x.shape.last().unwrap(), activation);
+        let mut seen = 0;
+        for (role, expected) in self.roles("outputs").filter(|(role, _)| role.starts_with('d')) {
+            let actual = written.get(role).ok_or_else(|| format!("{role} is not written"))?;
+            if actual.shape != expected.shape {
+                return Err(format!("{role} is {:?}", actual.shape));
+            }
+            for (i, (actual, truth)) in actual.to_f64().iter().zip(expected.to_f64()).enumerate() {
+                let Bounded { value, terms } = exact[role][i];
+                assert!((value - truth).abs() <= 1e-12 * terms, "{} {role}[{i}]: the oracle has {value}, PyTorch {truth}", self.name);
+                let (error, bound) = ((actual - truth).abs(), 2.0 * count as f64 * EPS * terms);
+                if error.is_nan() || error > bound {
+                    return Err(format!("{role}[{i}]: {actual} for {truth}: off by {error:e}, {bound:e} allowed"));
+                }
+            }
+            seen += 1;
+        }
+        if seen == written.len() - 1 { Ok(()) } else { Err(format!("{seen} gradients of PyTorch's, {} written", written.len() - 1)) }
     }
 
     fn quantised(&self, file: &str, x: &Raw, activation: &str) -> (Vec<Bounded>, usize) {
@@ -306,4 +335,30 @@ fn oracle(weights: &BTreeMap<&str, Vec<f32>>, x: &Raw, activation: &str) -> (Vec
     let (b_gate, b_up, b_down) = (bias("b_gate"), bias("b_up"), bias("b_down"));
     let weights = GatedWeights { d_model, d_ff, w_gate, b_gate, w_up, b_up, w_down, b_down };
     (oracle::gated(&x, tokens, &weights, &Gate::parse(activation).unwrap()), d_ff)
+}
+
+/// The gradients in f64 by role, and the terms of their sums.
+fn oracle_gradients<'a>(
+    weights: &BTreeMap<&str, Vec<f32>>,
+    x: &[f32],
+    dy: &[f32],
+    d_model: usize,
+    activation: &str,
+) -> (BTreeMap<&'a str, Vec<Bounded>>, usize) {
+    let tokens = x.len() / d_model;
+    let bias = |role| weights.get(role).map(Vec::as_slice);
+    if let Some(w1) = weights.get("w1") {
+        let d_ff = w1.len() / d_model;
+        let weights = DenseWeights { d_model, d_ff, w1, b1: bias("b1"), w2: &weights["w2"], b2: bias("b2") };
+        let g = oracle::dense_backward(x, dy, tokens, &weights, &Activation::parse(activation).unwrap());
+        let all = [("dx", g.x), ("dw1", g.w1), ("db1", g.b1), ("dw2", g.w2), ("db2", g.b2)];
+        return (all.into(), tokens + d_model + d_ff);
+    }
+    let (w_gate, w_up, w_down) = (&weights["w_gate"], &weights["w_up"], &weights["w_down"]);
+    let d_ff = w_gate.len() / d_model;
+    let (b_gate, b_up, b_down) = (bias("b_gate"), bias("b_up"), bias("b_down"));
+    let weights = GatedWeights { d_model, d_ff, w_gate, b_gate, w_up, b_up, w_down, b_down };
+    let g = oracle::gated_backward(x, dy, tokens, &weights, &Gate::parse(activation).unwrap());
+    let gate = [("dw_gate", g.w_gate), ("db_gate", g.b_gate), ("dw_up", g.w_up), ("db_up", g.b_up)];
+    (gate.into_iter().chain([("dx", g.x), ("dw_down", g.w_down), ("db_down", g.b_down)]).collect(), tokens + d_model + d_ff)
 }

@@ -2,7 +2,7 @@
 
 use ffwd::accuracy::Sample;
 use ffwd::nn::{FeedForwardArgs, Layer};
-use ffwd::oracle::{Bounded, DenseWeights, GatedWeights, dense, gated};
+use ffwd::oracle::{Bounded, DenseWeights, GatedWeights, dense, dense_backward, gated, gated_backward};
 use ffwd::shader::matmul::{Loop, Tile, Total};
 use ffwd::{Activation, Custom, Element, FeedForward, Gate, Gpu, Tensor};
 
@@ -157,4 +157,46 @@ pub fn run(gpu: &Gpu, layer: FeedForward, x: &[f32], element: Element, looping: 
     layer.plan(FeedForwardArgs { x: &x, hidden: &hidden.tensor, y: &y.tensor }).unwrap().submit(gpu);
     hidden.check(gpu).map_err(|fault| format!("hidden: {fault}"))?;
     y.check(gpu)
+}
+
+/// The tensors of a layer in the order of [`Layer::weights`].
+pub fn parts(layer: &Layer) -> Vec<Tensor> {
+    layer.weights().into_iter().cloned().collect()
+}
+
+impl Weights {
+    /// The gradients of `sum(dy * y)`: of x, then of the weights in the order of [`Layer::weights`].
+    pub fn gradients(&self, x: &[f32], dy: &[f32]) -> Vec<Vec<Bounded>> {
+        let Self { d_model, d_ff, first, up, last, .. } = self;
+        let (d_model, d_ff, tokens) = (*d_model, *d_ff, x.len() / d_model);
+        let bias = |k: usize| self.biases.as_ref().map(|biases| biases[k].as_slice());
+        let (all, biased) = match &self.function {
+            Function::Dense(activation) => {
+                let weights = DenseWeights { d_model, d_ff, w1: first, b1: bias(0), w2: last, b2: bias(2) };
+                let g = dense_backward(x, dy, tokens, &weights, activation);
+                (vec![g.x, g.w1, g.w2], vec![g.b1, g.b2])
+            }
+            Function::Gated(gate) => {
+                let (b_gate, b_up, b_down) = (bias(0), bias(1), bias(2));
+                let weights = GatedWeights { d_model, d_ff, w_gate: first, b_gate, w_up: up, b_up, w_down: last, b_down };
+                let g = gated_backward(x, dy, tokens, &weights, gate);
+                (vec![g.x, g.w_gate, g.w_up, g.w_down], vec![g.b_gate, g.b_up, g.b_down])
+            }
+        };
+        let biased = if self.biases.is_some() { biased } else { Vec::new() };
+        all.into_iter().chain(biased).collect()
+    }
+
+    /// Refuses a gradient that is further from the truth than the bound of `tokens`, d_model and d_ff terms.
+    pub fn judge_gradient(&self, tokens: usize, element: Element, truths: &[Bounded], actual: &[f32]) -> Result<(), String> {
+        let sample = |(truth, actual): (&Bounded, &f32)| {
+            let sums = sum_bound(tokens + self.d_model + self.d_ff + 4, 2.0 * FUNCTION_ULP, truth.terms);
+            let rounding = if element == Element::F32 { 0.0 } else { half_unit(element, truth.value) };
+            Sample { actual: *actual, truth: truth.value, forgiven: sums + rounding }
+        };
+        if truths.len() != actual.len() {
+            return Err(format!("{} numbers, not {}", actual.len(), truths.len()));
+        }
+        judge(element, 0.0, &truths.iter().zip(actual).map(sample).collect::<Vec<_>>(), |i| i)
+    }
 }

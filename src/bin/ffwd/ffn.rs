@@ -4,8 +4,9 @@ use std::io::Write;
 use std::path::PathBuf;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
-use ffwd::weights::{load_feed_forward, read_safetensors};
-use ffwd::{Element, FeedForward};
+use ffwd::nn::FeedForwardBackward;
+use ffwd::weights::{FeedForwardWeights, HostTensor, load_feed_forward, read_safetensors};
+use ffwd::{Element, FeedForward, Gpu, Tensor};
 
 use crate::adapter::AdapterArgs;
 use crate::error::{CliError, message};
@@ -26,12 +27,15 @@ pub struct Args {
     /// Kind in which the weights are kept; by default as they are stored, quantised ones in f32
     #[arg(long, value_parser = elements())]
     element: Option<Element>,
-    /// Safetensors file with tensor x, [.., d_model]
+    /// Safetensors file with tensor x, [.., d_model], and for gradients dy, of x's shape
     #[arg(long, value_name = "IN.safetensors")]
     input: PathBuf,
     /// Safetensors file for tensor y, of x's shape and kind
     #[arg(long, value_name = "OUT.safetensors")]
     output: PathBuf,
+    /// Also write dx, of x's kind, and a gradient for each weight (dw_gate, ...) in f32
+    #[arg(long)]
+    backward: bool,
 }
 
 fn elements() -> impl TypedValueParser<Value = Element> {
@@ -48,11 +52,36 @@ pub fn run(args: &Args, adapter: &AdapterArgs, out: &mut dyn Write) -> Result<()
     if x.shape.last() != Some(&weights.d_model()) {
         return message(format!("`x` has shape {:?}; [.., {}] is needed, the model's width", x.shape, weights.d_model()));
     }
+    let dy = args.backward.then(|| tensors.get("dy")).transpose()?;
     let gpu = adapter.open()?;
     let layer = FeedForward::upload(&gpu, &weights, args.activation.as_deref(), args.element)?;
-    let y = layer.run(&files::upload(&gpu, &x)?)?;
-    let outputs = [("y".to_owned(), files::download(&gpu, &y)?)];
+    let x = files::upload(&gpu, &x)?;
+    let y = layer.run(&x)?;
+    let mut outputs = vec![("y".to_owned(), files::download(&gpu, &y)?)];
+    if let Some(dy) = dy {
+        outputs.extend(gradients(&gpu, &layer, &weights, &x, &files::upload(&gpu, &dy)?)?);
+    }
     output.write_tensors(&outputs)?;
     writeln!(out, "{}: {}", output.path().display(), files::summary(&outputs))?;
     Ok(())
+}
+
+/// dx, and the gradients of the weights that the model has.
+fn gradients(
+    gpu: &Gpu,
+    layer: &FeedForward,
+    weights: &FeedForwardWeights,
+    x: &Tensor,
+    dy: &Tensor,
+) -> Result<Vec<(String, HostTensor)>, CliError> {
+    let (dx, gradients) = (gpu.zeros(x.shape(), x.element())?, layer.gradients()?);
+    layer.backward(FeedForwardBackward { x, dy, dx: Some(&dx), gradients: &gradients, accumulate: false })?.submit(gpu);
+    let mut outputs = vec![("dx".to_owned(), files::download(gpu, &dx)?)];
+    for (name, gradient) in gradients.named() {
+        // A bias that the model lacks beside one that it has is zeros on the device.
+        if weights.operands().into_iter().any(|(role, _)| role == name) {
+            outputs.push((format!("d{name}"), files::download(gpu, gradient)?));
+        }
+    }
+    Ok(outputs)
 }

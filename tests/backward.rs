@@ -1,0 +1,168 @@
+//! Gradients of feed-forward layers against the oracle, by the bound of their sums.
+
+mod support;
+
+use ffwd::Element::{self, Bf16, F16, F32};
+use ffwd::nn::{FeedForwardBackward, Layer};
+use ffwd::{Error, FeedForward, Gpu, Tensor};
+use support::layer::{Function, Weights, parts, tokens};
+use support::{Guarded, devices, gpu, numbers, same_bits};
+
+/// A layer of the same form whose tensors are guarded outputs, and those in the order of [`Layer::weights`].
+fn guarded(gpu: &Gpu, layer: &FeedForward, element: Element) -> (Layer, Vec<Guarded>) {
+    let outputs: Vec<_> = parts(layer.layer()).iter().map(|t| Guarded::output(gpu, t.shape(), element, 1)).collect();
+    let tensor = |k: usize| outputs[k].tensor.clone();
+    let gradients = match layer.layer() {
+        Layer::Dense { activation, b1, .. } => {
+            let bias = |k: usize| b1.as_ref().map(|_| tensor(k));
+            Layer::Dense { activation: activation.clone(), w1: tensor(0), w2: tensor(1), b1: bias(2), b2: bias(3) }
+        }
+        Layer::Gated { gate, biases, .. } => {
+            let bias = |k: usize| biases.as_ref().map(|_| tensor(k));
+            let (w_gate, w_up, w_down) = (tensor(0), tensor(1), tensor(2));
+            Layer::Gated { gate: gate.clone(), w_gate, w_up, w_down, biases: bias(3).zip(bias(4)), b_down: bias(5) }
+        }
+    };
+    (gradients, outputs)
+}
+
+/// What a backward pass wrote: dx, then the gradients of the weights in the order of [`Layer::weights`].
+fn gradients(gpu: &Gpu, layer: &FeedForward, [x, dy]: [&Tensor; 2], [dx, dw]: [Element; 2]) -> Result<Vec<Vec<f32>>, String> {
+    let (weights, outputs) = guarded(gpu, layer, dw);
+    let dx = Guarded::output(gpu, x.shape(), dx, 3);
+    let args = FeedForwardBackward { x, dy, dx: Some(&dx.tensor), gradients: &weights, accumulate: false };
+    layer.backward(args).map_err(|error| error.to_string())?.submit(gpu);
+    std::iter::once(&dx).chain(&outputs).map(|output| output.check(gpu)).collect()
+}
+
+/// Kinds of x, the weights, dy, dx and the weights' gradients.
+fn check(functions: &[Function], kinds: [Element; 5], biases: &[bool], sizes: &[[usize; 3]]) {
+    let mut faults = Vec::new();
+    let [x, w, y, dx, dw] = kinds;
+    for device in devices() {
+        let gpu = &device.gpu;
+        for function in functions {
+            for bias in biases {
+                for &[rows, d_model, d_ff] in sizes {
+                    let weights = Weights::random(function.clone(), w, d_model, d_ff, *bias);
+                    let (input, dy) = (tokens(x, rows, d_model), numbers(y, rows * d_model, 18));
+                    let truths = weights.gradients(&input, &dy);
+                    let shape = [rows, d_model];
+                    let (input, dy) = (Guarded::holding(gpu, &input, &shape, x, 2), Guarded::holding(gpu, &dy, &shape, y, 0));
+                    let name = format!("{function:?} {rows} x {d_model} x {d_ff}, {kinds:?}, bias {bias}, on {}", device.name);
+                    match gradients(gpu, &weights.upload(gpu, 0), [&input.tensor, &dy.tensor], [dx, dw]) {
+                        Err(fault) => faults.push(format!("{name}: {fault}")),
+                        Ok(written) => {
+                            assert_eq!(written.len(), truths.len());
+                            for (k, (actual, truths)) in written.iter().zip(&truths).enumerate() {
+                                let element = if k == 0 { dx } else { dw };
+                                if let Err(fault) = weights.judge_gradient(rows, element, truths, actual) {
+                                    faults.push(format!("{name}: gradient {k}: {fault}"));
+                                }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+    assert!(faults.is_empty(), "{} faults:\n{}", faults.len(), faults.join("\n"));
+}
+
+const SIZES: [[usize; 3]; 6] = [[1, 1, 1], [5, 33, 31], [8, 32, 64], [1, 12, 7], [67, 4, 5], [0, 5, 4]];
+
+#[test]
+fn dense_layers() {
+    check(&[Function::dense("gelu")], [F32; 5], &[false, true], &SIZES);
+    // relu_squared runs as a user's own expression.
+    check(&["relu", "relu_squared", "mish"].map(Function::dense), [F32; 5], &[true], &SIZES[1..3]);
+}
+
+#[test]
+fn gated_layers() {
+    check(&[Function::gated("swiglu")], [F32; 5], &[false, true], &SIZES);
+    check(&["geglu", "bilinear", "relu_squared", "swiglu_oai"].map(Function::gated), [F32; 5], &[true], &SIZES[1..3]);
+}
+
+#[test]
+fn kinds_mix() {
+    for kinds in [[Bf16, Bf16, F32, Bf16, F32], [F32, F16, F16, F16, F16], [F16, F32, Bf16, F32, Bf16]] {
+        check(&[Function::dense("silu"), Function::gated("swiglu")], kinds, &[true], &SIZES[1..3]);
+    }
+}
+
+/// A layer with x and dy of `rows` tokens on the first device.
+fn some(function: Function, rows: usize, bias: bool) -> (FeedForward, Tensor, Tensor) {
+    let weights = Weights::random(function, F32, 12, 20, bias);
+    let tensor = |values: &[f32]| gpu().tensor(values, &[rows, 12], F32).unwrap();
+    (weights.upload(gpu(), 0), tensor(&tokens(F32, rows, 12)), tensor(&numbers(F32, rows * 12, 18)))
+}
+
+#[test]
+fn gradients_are_the_same_every_time_and_add_up() {
+    for function in [Function::dense("gelu"), Function::gated("swiglu")] {
+        let (layer, x, dy) = some(function, 37, true);
+        let once = gradients(gpu(), &layer, [&x, &dy], [F32; 2]).unwrap();
+        let twice = gradients(gpu(), &layer, [&x, &dy], [F32; 2]).unwrap();
+        for (once, twice) in once.iter().zip(&twice) {
+            same_bits(once, twice).unwrap();
+        }
+        // Into what is there, two times, without dx.
+        let sums = layer.gradients().unwrap();
+        let args = FeedForwardBackward { x: &x, dy: &dy, dx: None, gradients: &sums, accumulate: true };
+        let plan = layer.backward(args).unwrap();
+        plan.submit(gpu());
+        plan.submit(gpu());
+        for (sum, once) in parts(&sums).iter().zip(&once[1..]) {
+            let doubled: Vec<f32> = once.iter().map(|v| v + v).collect();
+            same_bits(&gpu().read_back(sum).unwrap(), &doubled).unwrap();
+        }
+    }
+}
+
+/// In whole 16 bytes, as of every buffer.
+#[test]
+fn a_plan_says_its_memory() {
+    let bytes = |elements: usize| (4 * elements as u64).next_multiple_of(16);
+    for (function, buffers) in [(Function::dense("gelu"), 2), (Function::gated("swiglu"), 3)] {
+        for (bias, kind) in [(false, F32), (true, F32), (false, F16)] {
+            let (layer, x, dy) = some(function.clone(), 7, bias);
+            let (dx, gradients) = (gpu().zeros(&[7, 12], kind).unwrap(), layer.gradients().unwrap());
+            let plan = layer.backward(FeedForwardBackward { x: &x, dy: &dy, dx: Some(&dx), gradients: &gradients, accumulate: false });
+            let parts = if kind == F16 && buffers == 3 { bytes(7 * 12) } else { 0 };
+            let ones = if bias { bytes(7) } else { 0 };
+            assert_eq!(plan.unwrap().scratch_bytes(), buffers * bytes(7 * 20) + ones + parts, "{function:?}, {bias}, {kind}");
+        }
+    }
+}
+
+#[test]
+fn operands_that_do_not_fit_are_refused() {
+    let (layer, x, dy) = some(Function::gated("swiglu"), 3, true);
+    let (other, ..) = some(Function::dense("gelu"), 3, true);
+    let (bare, ..) = some(Function::gated("swiglu"), 3, false);
+    let (fits, dense, unbiased) = (layer.gradients().unwrap(), other.gradients().unwrap(), bare.gradients().unwrap());
+    let short = dy.view(0, &[2, 12]).unwrap();
+    let args = FeedForwardBackward { x: &x, dy: &dy, dx: None, gradients: &fits, accumulate: false };
+    layer.backward(args).unwrap();
+    let refused = |args: FeedForwardBackward<'_>| layer.backward(args).unwrap_err();
+    for (operand, args) in [
+        ("dy", FeedForwardBackward { dy: &short, ..args }),
+        ("dx", FeedForwardBackward { dx: Some(&short), ..args }),
+        ("gradient of a bias", FeedForwardBackward { gradients: &unbiased, ..args }),
+    ] {
+        let error = refused(args);
+        assert!(matches!(&error, Error::Shape { operand: found, .. } if *found == operand), "{operand}: {error}");
+    }
+    let error = bare.backward(args).unwrap_err();
+    assert!(matches!(&error, Error::Shape { operand: "gradient of a bias", .. }), "{error}");
+    let error = refused(FeedForwardBackward { gradients: &dense, ..args });
+    assert!(matches!(&error, Error::Unsupported { .. }), "{error}");
+    // What is saved for this pass must outlive it.
+    for (input, dx) in [("x", &x), ("dy", &dy)] {
+        let error = refused(FeedForwardBackward { dx: Some(dx), ..args });
+        assert!(matches!(&error, Error::Alias { input: found, output: "dx" } if *found == input), "{error}");
+    }
+    let error = refused(FeedForwardBackward { gradients: layer.layer(), ..args });
+    assert!(matches!(&error, Error::Alias { input: "a weight", output: "gradient of a weight" }), "{error}");
+}
