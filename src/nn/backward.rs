@@ -65,13 +65,12 @@ impl FeedForward {
         }
         self.outputs_apart(&args)?;
         let (tokens, d_model) = x.rows_cols();
-        let [x, dy] = [x, dy].map(|tensor| tensor.view(0, &[tokens, d_model]));
-        let dx = dx.map(|dx| dx.view(0, &[tokens, d_model])).transpose()?;
+        let rows = |tensor: &Tensor| tensor.view(0, &[tokens, d_model]);
+        let (x, dy, dx) = (rows(x)?, rows(dy)?, dx.map(rows).transpose()?);
         let biased = self.layer().weights().iter().any(|tensor| tensor.shape().len() == 1);
         let ones = biased.then(|| self.gpu().tensor(&vec![1.0; tokens], &[1, tokens], Element::F32)).transpose()?;
         let scratch = ones.as_ref().map_or(0, |ones| ones.buffer().size());
         let pass = Pass { layer: self, steps: Vec::new(), scratch, accumulate: args.accumulate, ones };
-        let (x, dy) = (x?, dy?);
         match (self.layer(), args.gradients) {
             (Layer::Dense { activation, w1, b1, w2, b2 }, Layer::Dense { activation: _, w1: dw1, b1: db1, w2: dw2, b2: db2 }) => {
                 let into = [Matrix::new(w1, b1.as_ref(), dw1, db1.as_ref())?];
