@@ -272,20 +272,16 @@ pub(super) fn store_pair(element: Element, layout: crate::gate::Layout, lanes: L
 /// transposed operand rows are columns in memory.
 pub(super) fn row_vectors(name: &str, lanes: Lanes, transposed: bool) -> String {
     let stride = if name == "a" { "params.a_stride" } else { "params.b_stride" };
-    let guarded = |place: &dyn Fn(u32) -> String| {
-        let element = |j: u32| format!("select(0.0, load_{name}({}), 4u * k + {j}u < params.depth)", place(j));
-        format!("return vec4<f32>({}, {}, {}, {});", element(0), element(1), element(2), element(3))
-    };
-    let body = match (transposed, lanes) {
-        (false, Lanes::Four | Lanes::Eight) => format!("return load_{name}(row * {stride} + k);"),
-        (false, Lanes::One) => {
-            let element = guarded(&|j| format!("row * {stride} + min(4u * k + {j}u, last)"));
-            format!("let last = params.depth - 1u;\n    {element}")
-        }
-        (true, _) => {
-            let element = guarded(&|j| format!("min(4u * k + {j}u, last) * {stride} + row"));
-            format!("let last = params.depth - 1u;\n    {element}")
-        }
+    let body = if lanes == Lanes::One || transposed {
+        let place = |k: &str| if transposed { format!("{k} * {stride} + row") } else { format!("row * {stride} + {k}") };
+        let element = |j: u32| {
+            let place = place(&format!("min(4u * k + {j}u, last)"));
+            format!("select(0.0, load_{name}({place}), 4u * k + {j}u < params.depth)")
+        };
+        let elements = [0, 1, 2, 3].map(element).join(", ");
+        format!("let last = params.depth - 1u;\n    return vec4<f32>({elements});")
+    } else {
+        format!("return load_{name}(row * {stride} + k);")
     };
     format!("fn {name}_step(row: u32, k: u32) -> Step {{\n    {body}\n}}\n")
 }
