@@ -20,6 +20,9 @@ pub enum CliError {
     /// A name that is not known.
     #[error(transparent)]
     Name(#[from] UnknownName),
+    /// A size that no layer has.
+    #[error(transparent)]
+    Size(#[from] ffwd::sizing::SizingError),
     /// Standard output is gone or full.
     #[error("cannot write to standard output")]
     Stdout(#[from] io::Error),

@@ -3,12 +3,12 @@
 use std::io::Write;
 use std::path::PathBuf;
 
-use clap::builder::{PossibleValuesParser, TypedValueParser};
 use ffwd::nn::FeedForwardBackward;
 use ffwd::weights::{FeedForwardWeights, HostTensor, load_feed_forward, read_safetensors};
 use ffwd::{Element, FeedForward, Gpu, Tensor};
 
 use crate::adapter::AdapterArgs;
+use crate::choice::one_of;
 use crate::error::{CliError, message};
 use crate::files::{self, Output};
 
@@ -25,7 +25,7 @@ pub struct Args {
     #[arg(long, value_name = "NAME")]
     activation: Option<String>,
     /// Kind in which the weights are kept; by default as they are stored, quantised ones in f32
-    #[arg(long, value_parser = elements())]
+    #[arg(long, value_parser = one_of(Element::ALL, Element::name))]
     element: Option<Element>,
     /// Safetensors file with tensor x, [.., d_model], and for gradients dy, of x's shape
     #[arg(long, value_name = "IN.safetensors")]
@@ -36,11 +36,6 @@ pub struct Args {
     /// Also write dx, of x's kind, and a gradient for each weight (dw_gate, ...) in f32
     #[arg(long)]
     backward: bool,
-}
-
-fn elements() -> impl TypedValueParser<Value = Element> {
-    let parse = |name: String| Element::ALL.into_iter().find(|element| element.name() == name).unwrap_or(Element::F32);
-    PossibleValuesParser::new(Element::ALL.map(Element::name)).map(parse)
 }
 
 /// Runs the layer.
@@ -77,9 +72,10 @@ fn gradients(
     let (dx, gradients) = (gpu.zeros(x.shape(), x.element())?, layer.gradients()?);
     layer.backward(FeedForwardBackward { x, dy, dx: Some(&dx), gradients: &gradients, accumulate: false })?.submit(gpu);
     let mut outputs = vec![("dx".to_owned(), files::download(gpu, &dx)?)];
+    // A bias that the model lacks beside one that it has is zeros on the device.
+    let roles: Vec<_> = weights.operands().into_iter().map(|(role, _)| role).collect();
     for (name, gradient) in gradients.named() {
-        // A bias that the model lacks beside one that it has is zeros on the device.
-        if weights.operands().into_iter().any(|(role, _)| role == name) {
+        if roles.contains(&name) {
             outputs.push((format!("d{name}"), files::download(gpu, gradient)?));
         }
     }

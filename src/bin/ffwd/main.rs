@@ -3,6 +3,7 @@
 
 mod adapter;
 mod bench;
+mod choice;
 mod demo;
 mod devices;
 mod error;

@@ -3,12 +3,12 @@
 use std::io::Write;
 use std::path::PathBuf;
 
-use clap::builder::{PossibleValuesParser, TypedValueParser};
 use ffwd::sizing::{Equal, LayerSize, Policy, Storage};
 use ffwd::{Activation, Element, Gate};
 use serde_json::{Value, json};
 
-use crate::error::{CliError, message};
+use crate::choice::one_of;
+use crate::error::CliError;
 use crate::files::Output;
 use crate::table::{self, Align};
 
@@ -28,7 +28,7 @@ pub struct Args {
     #[arg(long, value_name = "NAME", default_value = "swiglu")]
     gate: String,
     /// Only the layer that is equal in this; by default all three
-    #[arg(long, value_parser = rules())]
+    #[arg(long, value_parser = one_of(Equal::ALL, Equal::name))]
     by: Option<Equal>,
     /// Round the new d_ff up to a multiple of this
     #[arg(long, value_name = "N", default_value_t = 256)]
@@ -45,11 +45,6 @@ pub struct Args {
     /// Also write everything to this file, as JSON
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
-}
-
-fn rules() -> impl TypedValueParser<Value = Equal> {
-    let parse = |name: String| Equal::ALL.into_iter().find(|rule| rule.name() == name).unwrap_or(Equal::Parameters);
-    PossibleValuesParser::new(Equal::ALL.map(Equal::name)).map(parse)
 }
 
 /// A layer and what it is called.
@@ -85,12 +80,11 @@ fn columns(args: &Args) -> Result<Vec<Column>, CliError> {
             Err(_) => return Err(unknown.into()),
         },
     };
-    let present = size(gated).or_else(|error| message(error.to_string()))?.with_biases(args.biases);
+    let present = size(gated)?.with_biases(args.biases);
     let gate = Gate::parse(&args.gate)?;
     let mut columns = vec![Column { heading: "present".into(), function, size: present }];
     for rule in Equal::ALL.into_iter().filter(|rule| args.by.is_none_or(|by| by == *rule)) {
-        let size = present.gated_equivalent(rule, args.gate_biases, args.multiplier, args.multiple_of);
-        let size = size.or_else(|error| message(error.to_string()))?;
+        let size = present.gated_equivalent(rule, args.gate_biases, args.multiplier, args.multiple_of)?;
         columns.push(Column { heading: format!("equal {}", rule.name()), function: gate.to_string(), size });
     }
     Ok(columns)

@@ -8,11 +8,11 @@ mod params;
 use std::io::Write;
 use std::path::PathBuf;
 
-use clap::builder::{PossibleValuesParser, TypedValueParser};
 use ffwd::Layout;
 use ffwd::weights::read_safetensors;
 
 use crate::adapter::AdapterArgs;
+use crate::choice::one_of;
 use crate::error::CliError;
 use crate::files::{self, Output};
 use compute::Inputs;
@@ -39,16 +39,11 @@ pub struct Args {
     #[arg(long = "param", value_name = "NAME=VALUE", value_parser = params::parse)]
     params: Vec<params::Param>,
     /// Where gate and up lie; by default separate where the input has both, else packed
-    #[arg(long, value_parser = layouts())]
+    #[arg(long, value_parser = one_of(Layout::ALL, Layout::name))]
     layout: Option<Layout>,
     /// Also compute the gradients, given dy
     #[arg(long)]
     backward: bool,
-}
-
-fn layouts() -> impl TypedValueParser<Value = Layout> {
-    let parse = |name: String| Layout::ALL.into_iter().find(|layout| layout.name() == name).unwrap_or_default();
-    PossibleValuesParser::new(Layout::ALL.map(Layout::name)).map(parse)
 }
 
 /// Runs the function.

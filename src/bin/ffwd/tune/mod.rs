@@ -13,6 +13,7 @@ use ffwd::tuning::{Cache, Choice, Strategy, shipped};
 use ffwd::{Element, Error, Gpu};
 
 use crate::adapter::AdapterArgs;
+use crate::choice::one_of;
 use crate::error::{CliError, message};
 use crate::files::Output;
 use crate::progress;
@@ -36,7 +37,7 @@ pub struct Args {
     #[arg(long, requires = "shape")]
     gated: bool,
     /// Kind of every operand of the shapes
-    #[arg(long, value_parser = products::elements(), default_value = "f32", requires = "shape")]
+    #[arg(long, value_parser = one_of(Element::ALL, Element::name), default_value = "f32", requires = "shape")]
     element: Element,
     /// Skip products whose tuning would take longer than this
     #[arg(long, value_name = "SECONDS", default_value_t = 25.0)]

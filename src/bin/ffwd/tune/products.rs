@@ -1,6 +1,5 @@
 //! Which products are tuned, and which are too large or would take too long.
 
-use clap::builder::{PossibleValuesParser, TypedValueParser};
 use ffwd::bench::{Ceilings, Group, Task, Workload, workloads};
 use ffwd::gpu::Timer;
 use ffwd::tuning::Problem;
@@ -72,12 +71,6 @@ pub fn shape(text: &str) -> Result<[usize; 3], String> {
     let sizes: Option<Vec<usize>> = text.split('x').map(|size| size.parse().ok().filter(|size| *size > 0)).collect();
     let sizes = sizes.and_then(|sizes| <[usize; 3]>::try_from(sizes).ok());
     sizes.ok_or_else(|| "three sizes above 0 are needed, as in 16x1536x576".into())
-}
-
-/// Parses a kind by its name.
-pub fn elements() -> impl TypedValueParser<Value = Element> {
-    let parse = |name: String| Element::ALL.into_iter().find(|element| element.name() == name).unwrap_or(Element::F32);
-    PossibleValuesParser::new(Element::ALL.map(Element::name)).map(parse)
 }
 
 /// The classes that the options name, in the order of the workloads.
