@@ -32,21 +32,7 @@ impl FeedForward {
     /// # Errors
     /// [`Error::OutOfMemory`], [`Error::Limit`].
     pub fn gradients(&self) -> Result<Layer, Error> {
-        let zeros = |tensor: &Tensor| self.gpu().zeros(tensor.shape(), Element::F32);
-        let optional = |tensor: &Option<Tensor>| tensor.as_ref().map(zeros).transpose();
-        Ok(match self.layer() {
-            Layer::Dense { activation, w1, b1, w2, b2 } => {
-                Layer::Dense { activation: activation.clone(), w1: zeros(w1)?, b1: optional(b1)?, w2: zeros(w2)?, b2: optional(b2)? }
-            }
-            Layer::Gated { gate, w_gate, w_up, biases, w_down, b_down } => Layer::Gated {
-                gate: gate.clone(),
-                w_gate: zeros(w_gate)?,
-                w_up: zeros(w_up)?,
-                biases: biases.as_ref().map(|(gate, up)| Ok::<_, Error>((zeros(gate)?, zeros(up)?))).transpose()?,
-                w_down: zeros(w_down)?,
-                b_down: optional(b_down)?,
-            },
-        })
+        self.layer().map(|tensor| self.gpu().zeros(tensor.shape(), Element::F32))
     }
 
     /// The gradients of `sum(dy * y)`: the same bits on every run. All sums are in f32.
@@ -67,10 +53,8 @@ impl FeedForward {
         let (tokens, d_model) = x.rows_cols();
         let rows = |tensor: &Tensor| tensor.view(0, &[tokens, d_model]);
         let (x, dy, dx) = (rows(x)?, rows(dy)?, dx.map(rows).transpose()?);
-        let biased = self.layer().weights().iter().any(|tensor| tensor.shape().len() == 1);
-        let ones = biased.then(|| self.gpu().tensor(&vec![1.0; tokens], &[1, tokens], Element::F32)).transpose()?;
-        let scratch = ones.as_ref().map_or(0, |ones| ones.buffer().size());
-        let pass = Pass { layer: self, steps: Vec::new(), scratch, accumulate: args.accumulate, ones };
+        let mut pass = Pass { layer: self, steps: Vec::new(), scratch: 0, accumulate: args.accumulate, ones: None };
+        let hidden = [tokens, self.d_ff()];
         match (self.layer(), args.gradients) {
             (Layer::Dense { activation, w1, b1, w2, b2 }, Layer::Dense { activation: _, w1: dw1, b1: db1, w2: dw2, b2: db2 }) => {
                 let into = [Matrix::new(w1, b1.as_ref(), dw1, db1.as_ref())?];
@@ -87,7 +71,8 @@ impl FeedForward {
                     Matrix::new(w_up, b.map(|b| &b.1), dw_up, db.map(|db| &db.1))?,
                 ];
                 let out_of = Matrix::new(w_down, b_down.as_ref(), dw_down, db_down.as_ref())?;
-                pass.run(&Between::Gate(gate), &into, &out_of, [&x, &dy], dx.as_ref())
+                let up = pass.own(&hidden)?;
+                pass.run(&Between::Gate(gate, up), &into, &out_of, [&x, &dy], dx.as_ref())
             }
             _ => Err(Error::Unsupported { function: "a layer".into(), what: "gradients of the other form (dense, gated)" }),
         }
@@ -95,11 +80,10 @@ impl FeedForward {
 
     /// Refuses what is written where it would destroy what is read, or something else that is written.
     fn outputs_apart(&self, args: &FeedForwardBackward<'_>) -> Result<(), Error> {
-        let named = |name, layer: &'_ Layer| layer.weights().into_iter().map(move |tensor| (name, tensor.clone())).collect::<Vec<_>>();
-        let mut inputs = named("a weight", self.layer());
-        inputs.extend([("x", args.x.clone()), ("dy", args.dy.clone())]);
-        let mut outputs = named("gradient of a weight", args.gradients);
-        outputs.extend(args.dx.map(|dx| ("dx", dx.clone())));
+        let weights = self.layer().weights().into_iter().map(|tensor| ("a weight", tensor));
+        let inputs: Vec<_> = weights.chain([("x", args.x), ("dy", args.dy)]).collect();
+        let gradients = args.gradients.weights().into_iter().map(|tensor| ("gradient of a weight", tensor));
+        let outputs: Vec<_> = gradients.chain(args.dx.map(|dx| ("dx", dx))).collect();
         for (i, (output, tensor)) in outputs.iter().enumerate() {
             if let Some((input, _)) = inputs.iter().chain(&outputs[..i]).find(|(_, other)| other.overlaps(tensor)) {
                 return Err(Error::Alias { input, output });
@@ -139,7 +123,8 @@ impl<'a> Matrix<'a> {
 /// What is applied between the products.
 enum Between<'a> {
     Activation(&'a Activation),
-    Gate(&'a Gate),
+    /// With what its up is, which becomes the gradient of that.
+    Gate(&'a Gate, Tensor),
 }
 
 /// A backward pass in the making.
@@ -162,27 +147,32 @@ impl Pass<'_> {
         dx: Option<&Tensor>,
     ) -> Result<Plan, Error> {
         let tokens = x.rows_cols().0;
-        // What the function is applied to; its gradients take its place.
-        let mut z = Vec::new();
-        for matrix in into {
-            let sums = self.own(&[tokens, self.layer.d_ff()])?;
-            self.product(LinearArgs::new(x, Weights::One { weight: matrix.weight, bias: matrix.bias }, &sums))?;
-            z.push(sums);
+        if into.iter().chain([out_of]).any(|matrix| matrix.bias.is_some()) {
+            let ones = self.layer.gpu().tensor(&vec![1.0; tokens], &[1, tokens], Element::F32)?;
+            self.scratch += ones.buffer().size();
+            self.ones = Some(ones);
         }
-        // Hidden; its gradient takes its place.
-        let hidden = self.own(&[tokens, self.layer.d_ff()])?;
-        self.apply(between, &z, &hidden, false)?;
+        // What the function is applied to, and hidden; their gradients take their places.
+        let (sums, hidden) = (self.own(&[tokens, self.layer.d_ff()])?, self.own(&[tokens, self.layer.d_ff()])?);
+        let z: &[&Tensor] = match between {
+            Between::Activation(_) => &[&sums],
+            Between::Gate(_, up) => &[&sums, up],
+        };
+        for (matrix, z) in into.iter().zip(z) {
+            self.product(LinearArgs::new(x, Weights::One { weight: matrix.weight, bias: matrix.bias }, z))?;
+        }
+        self.apply(between, &sums, &hidden, false)?;
         self.weight_gradient(out_of, dy, &hidden)?;
         self.product(LinearArgs { transposed: [false, true], ..LinearArgs::new(dy, weight(out_of.weight), &hidden) })?;
-        self.apply(between, &z, &hidden, true)?;
-        for (matrix, dz) in into.iter().zip(&z) {
+        self.apply(between, &sums, &hidden, true)?;
+        for (matrix, dz) in into.iter().zip(z) {
             self.weight_gradient(matrix, dz, x)?;
         }
         if let Some(dx) = dx {
             // What is rounded is the sum, not its parts.
             let parts = if into.len() > 1 && dx.element() != Element::F32 { Some(self.own(dx.shape())?) } else { None };
             let mut sum: Option<&Tensor> = None;
-            for (i, (matrix, dz)) in into.iter().zip(&z).enumerate() {
+            for (i, (matrix, dz)) in into.iter().zip(z).enumerate() {
                 let out = if i + 1 == into.len() { dx } else { parts.as_ref().unwrap_or(dx) };
                 let args = LinearArgs::new(dz, weight(matrix.weight), out);
                 self.product(LinearArgs { transposed: [false, true], residual: sum, ..args })?;
@@ -205,29 +195,27 @@ impl Pass<'_> {
         Ok(())
     }
 
-    /// Hidden of z, or from hidden's gradient those of z, in z's place.
-    fn apply(&mut self, between: &Between<'_>, z: &[Tensor], hidden: &Tensor, backward: bool) -> Result<(), Error> {
-        let (bias, parameters) = (None, None);
-        let next = match (between, z) {
-            (Between::Gate(gate), [gate_sums, up]) => {
-                let (gate, input) = (Gated::new(self.layer.gpu(), (*gate).clone()), GateInput::Separate { gate: gate_sums, up });
+    /// Hidden of z, or from hidden's gradient that of z, in z's place; likewise of a gate's up.
+    fn apply(&mut self, between: &Between<'_>, z: &Tensor, hidden: &Tensor, backward: bool) -> Result<(), Error> {
+        let gpu = self.layer.gpu();
+        self.steps.push(match *between {
+            Between::Gate(gate, ref up) => {
+                let (gate, input) = (Gated::new(gpu, gate.clone()), GateInput::Separate { gate: z, up });
                 if backward {
-                    gate.backward(GatedBackward { input, dy: hidden, grads: input, bias: None, parameters })?
+                    gate.backward(GatedBackward { input, dy: hidden, grads: input, bias: None, parameters: None })?
                 } else {
-                    gate.forward(GatedForward { input, y: hidden, bias: None, parameters })?
+                    gate.forward(GatedForward { input, y: hidden, bias: None, parameters: None })?
                 }
             }
-            (Between::Activation(activation), [z, ..]) => {
-                let activate = Activate::new(self.layer.gpu(), (*activation).clone());
+            Between::Activation(activation) => {
+                let activate = Activate::new(gpu, activation.clone());
                 if backward {
-                    activate.backward(Backward { x: z, dy: hidden, dx: z, bias, parameters })?
+                    activate.backward(Backward { x: z, dy: hidden, dx: z, bias: None, parameters: None })?
                 } else {
-                    activate.forward(Forward { x: z, y: hidden, bias, parameters })?
+                    activate.forward(Forward { x: z, y: hidden, bias: None, parameters: None })?
                 }
             }
-            _ => return Ok(()),
-        };
-        self.steps.push(next);
+        });
         Ok(())
     }
 

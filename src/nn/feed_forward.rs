@@ -61,6 +61,33 @@ impl Layer {
         all.into_iter().filter_map(|(name, tensor)| Some((name, tensor?))).collect()
     }
 
+    /// A layer of the same form, each tensor of which is made from this one's, in that order.
+    ///
+    /// # Errors
+    /// Those of `make`.
+    pub fn map(&self, mut make: impl FnMut(&Tensor) -> Result<Tensor, Error>) -> Result<Self, Error> {
+        Ok(match self {
+            Self::Dense { activation, w1, b1, w2, b2 } => {
+                let (w1, w2) = (make(w1)?, make(w2)?);
+                Self::Dense {
+                    activation: activation.clone(),
+                    w1,
+                    w2,
+                    b1: b1.as_ref().map(&mut make).transpose()?,
+                    b2: b2.as_ref().map(make).transpose()?,
+                }
+            }
+            Self::Gated { gate, w_gate, w_up, biases, w_down, b_down } => {
+                let (w_gate, w_up, w_down) = (make(w_gate)?, make(w_up)?, make(w_down)?);
+                let biases = match biases {
+                    Some((gate, up)) => Some((make(gate)?, make(up)?)),
+                    None => None,
+                };
+                Self::Gated { gate: gate.clone(), w_gate, w_up, w_down, biases, b_down: b_down.as_ref().map(make).transpose()? }
+            }
+        })
+    }
+
     /// Every weight and bias, in that order.
     pub fn weights(&self) -> Vec<&Tensor> {
         self.named().into_iter().map(|(_, tensor)| tensor).collect()
