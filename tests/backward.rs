@@ -5,25 +5,17 @@ mod support;
 use ffwd::Element::{self, Bf16, F16, F32};
 use ffwd::nn::{FeedForwardBackward, Layer};
 use ffwd::{Error, FeedForward, Gpu, Tensor};
-use support::layer::{Function, Weights, parts, tokens};
+use support::layer::{Function, Weights, tokens};
 use support::{Guarded, devices, gpu, numbers, same_bits};
 
 /// A layer of the same form whose tensors are guarded outputs, and those in the order of [`Layer::weights`].
 fn guarded(gpu: &Gpu, layer: &FeedForward, element: Element) -> (Layer, Vec<Guarded>) {
-    let outputs: Vec<_> = parts(layer.layer()).iter().map(|t| Guarded::output(gpu, t.shape(), element, 1)).collect();
-    let tensor = |k: usize| outputs[k].tensor.clone();
-    let gradients = match layer.layer() {
-        Layer::Dense { activation, b1, .. } => {
-            let bias = |k: usize| b1.as_ref().map(|_| tensor(k));
-            Layer::Dense { activation: activation.clone(), w1: tensor(0), w2: tensor(1), b1: bias(2), b2: bias(3) }
-        }
-        Layer::Gated { gate, biases, .. } => {
-            let bias = |k: usize| biases.as_ref().map(|_| tensor(k));
-            let (w_gate, w_up, w_down) = (tensor(0), tensor(1), tensor(2));
-            Layer::Gated { gate: gate.clone(), w_gate, w_up, w_down, biases: bias(3).zip(bias(4)), b_down: bias(5) }
-        }
-    };
-    (gradients, outputs)
+    let mut outputs = Vec::new();
+    let gradients = layer.layer().map(|tensor| {
+        outputs.push(Guarded::output(gpu, tensor.shape(), element, 1));
+        Ok(outputs[outputs.len() - 1].tensor.clone())
+    });
+    (gradients.unwrap(), outputs)
 }
 
 /// What a backward pass wrote: dx, then the gradients of the weights in the order of [`Layer::weights`].
@@ -113,7 +105,7 @@ fn gradients_are_the_same_every_time_and_add_up() {
         let plan = layer.backward(args).unwrap();
         plan.submit(gpu());
         plan.submit(gpu());
-        for (sum, once) in parts(&sums).iter().zip(&once[1..]) {
+        for (sum, once) in sums.weights().into_iter().zip(&once[1..]) {
             let doubled: Vec<f32> = once.iter().map(|v| v + v).collect();
             same_bits(&gpu().read_back(sum).unwrap(), &doubled).unwrap();
         }

@@ -84,21 +84,27 @@ impl Weights {
         FeedForward::new(gpu, layer)
     }
 
+    fn bias(&self, k: usize) -> Option<&[f32]> {
+        self.biases.as_ref().map(|biases| biases[k].as_slice())
+    }
+
+    fn dense(&self) -> DenseWeights<'_> {
+        let Self { d_model, d_ff, ref first, ref last, .. } = *self;
+        DenseWeights { d_model, d_ff, w1: first, b1: self.bias(0), w2: last, b2: self.bias(2) }
+    }
+
+    fn gated(&self) -> GatedWeights<'_> {
+        let Self { d_model, d_ff, ref first, ref up, ref last, .. } = *self;
+        let (b_gate, b_up, b_down) = (self.bias(0), self.bias(1), self.bias(2));
+        GatedWeights { d_model, d_ff, w_gate: first, b_gate, w_up: up, b_up, w_down: last, b_down }
+    }
+
     /// The truth with what bounds its error.
     pub fn truth(&self, x: &[f32]) -> Vec<Bounded> {
-        let Self { d_model, d_ff, first, up, last, .. } = self;
-        let (d_model, d_ff) = (*d_model, *d_ff);
-        let bias = |k: usize| self.biases.as_ref().map(|biases| biases[k].as_slice());
-        let tokens = x.len() / d_model;
+        let tokens = x.len() / self.d_model;
         match &self.function {
-            Function::Dense(activation) => {
-                dense(x, tokens, &DenseWeights { d_model, d_ff, w1: first, b1: bias(0), w2: last, b2: bias(2) }, activation)
-            }
-            Function::Gated(gate) => {
-                let (w_gate, w_up, w_down) = (first, up, last);
-                let (b_gate, b_up, b_down) = (bias(0), bias(1), bias(2));
-                gated(x, tokens, &GatedWeights { d_model, d_ff, w_gate, b_gate, w_up, b_up, w_down, b_down }, gate)
-            }
+            Function::Dense(activation) => dense(x, tokens, &self.dense(), activation),
+            Function::Gated(gate) => gated(x, tokens, &self.gated(), gate),
         }
     }
 
@@ -159,27 +165,17 @@ pub fn run(gpu: &Gpu, layer: FeedForward, x: &[f32], element: Element, looping: 
     y.check(gpu)
 }
 
-/// The tensors of a layer in the order of [`Layer::weights`].
-pub fn parts(layer: &Layer) -> Vec<Tensor> {
-    layer.weights().into_iter().cloned().collect()
-}
-
 impl Weights {
     /// The gradients of `sum(dy * y)`: of x, then of the weights in the order of [`Layer::weights`].
     pub fn gradients(&self, x: &[f32], dy: &[f32]) -> Vec<Vec<Bounded>> {
-        let Self { d_model, d_ff, first, up, last, .. } = self;
-        let (d_model, d_ff, tokens) = (*d_model, *d_ff, x.len() / d_model);
-        let bias = |k: usize| self.biases.as_ref().map(|biases| biases[k].as_slice());
+        let tokens = x.len() / self.d_model;
         let (all, biased) = match &self.function {
             Function::Dense(activation) => {
-                let weights = DenseWeights { d_model, d_ff, w1: first, b1: bias(0), w2: last, b2: bias(2) };
-                let g = dense_backward(x, dy, tokens, &weights, activation);
+                let g = dense_backward(x, dy, tokens, &self.dense(), activation);
                 (vec![g.x, g.w1, g.w2], vec![g.b1, g.b2])
             }
             Function::Gated(gate) => {
-                let (b_gate, b_up, b_down) = (bias(0), bias(1), bias(2));
-                let weights = GatedWeights { d_model, d_ff, w_gate: first, b_gate, w_up: up, b_up, w_down: last, b_down };
-                let g = gated_backward(x, dy, tokens, &weights, gate);
+                let g = gated_backward(x, dy, tokens, &self.gated(), gate);
                 (vec![g.x, g.w_gate, g.w_up, g.w_down], vec![g.b_gate, g.b_up, g.b_down])
             }
         };
