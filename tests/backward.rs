@@ -22,7 +22,7 @@ fn guarded(gpu: &Gpu, layer: &FeedForward, element: Element) -> (Layer, Vec<Guar
 fn gradients(gpu: &Gpu, layer: &FeedForward, [x, dy]: [&Tensor; 2], [dx, dw]: [Element; 2]) -> Result<Vec<Vec<f32>>, String> {
     let (weights, outputs) = guarded(gpu, layer, dw);
     let dx = Guarded::output(gpu, x.shape(), dx, 3);
-    let args = FeedForwardBackward { x, dy, dx: Some(&dx.tensor), gradients: &weights, accumulate: false };
+    let args = FeedForwardBackward { dx: Some(&dx.tensor), ..FeedForwardBackward::new(x, dy, &weights) };
     layer.backward(args).map_err(|error| error.to_string())?.submit(gpu);
     std::iter::once(&dx).chain(&outputs).map(|output| output.check(gpu)).collect()
 }
@@ -101,7 +101,7 @@ fn gradients_are_the_same_every_time_and_add_up() {
         }
         // Into what is there, two times, without dx.
         let sums = layer.gradients().unwrap();
-        let args = FeedForwardBackward { x: &x, dy: &dy, dx: None, gradients: &sums, accumulate: true };
+        let args = FeedForwardBackward { accumulate: true, ..FeedForwardBackward::new(&x, &dy, &sums) };
         let plan = layer.backward(args).unwrap();
         plan.submit(gpu());
         plan.submit(gpu());
@@ -120,7 +120,7 @@ fn a_plan_says_its_memory() {
         for (bias, kind) in [(false, F32), (true, F32), (false, F16)] {
             let (layer, x, dy) = some(function.clone(), 7, bias);
             let (dx, gradients) = (gpu().zeros(&[7, 12], kind).unwrap(), layer.gradients().unwrap());
-            let plan = layer.backward(FeedForwardBackward { x: &x, dy: &dy, dx: Some(&dx), gradients: &gradients, accumulate: false });
+            let plan = layer.backward(FeedForwardBackward { dx: Some(&dx), ..FeedForwardBackward::new(&x, &dy, &gradients) });
             let parts = if kind == F16 && buffers == 3 { bytes(7 * 12) } else { 0 };
             let ones = if bias { bytes(7) } else { 0 };
             assert_eq!(plan.unwrap().scratch_bytes(), buffers * bytes(7 * 20) + ones + parts, "{function:?}, {bias}, {kind}");
@@ -135,7 +135,7 @@ fn operands_that_do_not_fit_are_refused() {
     let (bare, ..) = some(Function::gated("swiglu"), 3, false);
     let (fits, dense, unbiased) = (layer.gradients().unwrap(), other.gradients().unwrap(), bare.gradients().unwrap());
     let short = dy.view(0, &[2, 12]).unwrap();
-    let args = FeedForwardBackward { x: &x, dy: &dy, dx: None, gradients: &fits, accumulate: false };
+    let args = FeedForwardBackward::new(&x, &dy, &fits);
     layer.backward(args).unwrap();
     let refused = |args: FeedForwardBackward<'_>| layer.backward(args).unwrap_err();
     for (operand, args) in [

@@ -1,5 +1,5 @@
 // dx = dy * f'(x)
 
 fn process(i: u32) {
-    store_dx(i, grad_lanes(load_x(i), load_dy(i), i));
+    store_dx(i, grad_lanes(load_x(i), masked(load_dy(i), kept_lanes(i)), i));
 }

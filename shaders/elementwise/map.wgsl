@@ -17,9 +17,11 @@ struct Params {
     /// Values of a bias, which belongs to the last dimension.
     bias_channels: u32,
     /// First unit of each operand, less what its index map adds for unit `first`.
-    offsets: array<vec4<u32>, 2>,
+    offsets: array<vec4<u32>, 3>,
     /// Parameters of the activation, each as (high, low).
     constants: array<vec4<f32>, 5>,
+    /// Of dropout: the key, the stream, what random words must reach; then the bits of the factor of what is kept.
+    dropout: array<vec4<u32>, 2>,
 }
 
 const WORKGROUP = 256u;

@@ -1,11 +1,12 @@
 //! The feed-forward layer of a transformer, dense or gated: two dispatches, and hidden makes one trip through memory.
 
+use super::backward::Between;
 use crate::activation::Activation;
 use crate::element::Element;
 use crate::error::Error;
 use crate::gate::Gate;
 use crate::gpu::{Gpu, Plan, Tensor};
-use crate::ops::{Linear, LinearArgs, Weights};
+use crate::ops::{Counter, Dropout, Linear, LinearArgs, Weights};
 use crate::shader::matmul::Loop;
 use crate::tuning::{Strategy, Tuning};
 use crate::weights::{FeedForwardWeights, HostTensor};
@@ -101,6 +102,8 @@ pub struct FeedForward {
     layer: Layer,
     hidden: Element,
     tuning: Tuning,
+    parameters: Option<Tensor>,
+    dropout: Option<(Dropout, Counter)>,
 }
 
 /// Operands of one call.
@@ -118,7 +121,7 @@ impl FeedForward {
     /// A layer with weights that lie on the device. Hidden is kept in f32: the product of a gate is where f16
     /// overflows, and f32 costs one rounding less.
     pub fn new(gpu: &Gpu, layer: Layer) -> Self {
-        Self { gpu: gpu.clone(), layer, hidden: Element::F32, tuning: Tuning::default() }
+        Self { gpu: gpu.clone(), layer, hidden: Element::F32, tuning: Tuning::default(), parameters: None, dropout: None }
     }
 
     /// Uploads weights as `element`, or as they are stored. `function` names the activation or gate; where it is absent,
@@ -185,6 +188,46 @@ impl FeedForward {
         Self { tuning, ..self }
     }
 
+    /// Takes the activation's learnable parameters from a tensor: f32, `[parameters]`, or `[parameters, d_ff]` for each
+    /// hidden feature its own; see [`Activation::learnable`].
+    #[must_use]
+    pub fn with_parameters(self, parameters: Tensor) -> Self {
+        Self { parameters: Some(parameters), ..self }
+    }
+
+    /// Drops elements of hidden in training ([`FeedForward::train`]), never elsewhere.
+    #[must_use]
+    pub fn with_dropout(self, dropout: Dropout, counter: &Counter) -> Self {
+        Self { dropout: Some((dropout, counter.clone())), ..self }
+    }
+
+    /// The learnable parameters, if they come from a tensor.
+    pub fn parameters(&self) -> Option<&Tensor> {
+        self.parameters.as_ref()
+    }
+
+    pub(super) fn dropout(&self) -> Option<&(Dropout, Counter)> {
+        self.dropout.as_ref()
+    }
+
+    /// Kind of hidden.
+    pub fn hidden_element(&self) -> Element {
+        self.hidden
+    }
+
+    /// Whether it has a gate.
+    pub fn is_gated(&self) -> bool {
+        matches!(self.layer, Layer::Gated { .. })
+    }
+
+    /// What is applied between the products, with its dropout.
+    pub(super) fn between(&self) -> Between {
+        match &self.layer {
+            Layer::Dense { activation, .. } => Between::activation(self, activation),
+            Layer::Gated { gate, .. } => Between::gate(self, gate),
+        }
+    }
+
     /// The device.
     pub(super) fn gpu(&self) -> &Gpu {
         &self.gpu
@@ -198,6 +241,12 @@ impl FeedForward {
     /// The layer's weights.
     pub fn layer(&self) -> &Layer {
         &self.layer
+    }
+
+    /// Features of x and y.
+    pub fn d_model(&self) -> usize {
+        let (Layer::Dense { w1: first, .. } | Layer::Gated { w_gate: first, .. }) = &self.layer;
+        first.shape().get(1).copied().unwrap_or(0)
     }
 
     /// Hidden features.
@@ -223,22 +272,29 @@ impl FeedForward {
     /// # Errors
     /// Operands whose shapes, kinds, buffers or overlaps do not fit; parameters for which the function is undefined.
     pub fn plan(&self, args: FeedForwardArgs<'_>) -> Result<Plan, Error> {
-        let FeedForwardArgs { x, hidden, y } = args;
-        let (first, weights, w_out, b_out) = match &self.layer {
-            Layer::Dense { activation, w1, b1, w2, b2 } => {
-                let weights = Weights::One { weight: w1, bias: b1.as_ref() };
-                (Linear::new(&self.gpu, activation.clone()), weights, w2, b2)
+        self.evaluate(args, false)
+    }
+
+    /// Hidden of x, in one operation.
+    pub(super) fn first_product(&self, x: &Tensor, hidden: &Tensor) -> Result<Plan, Error> {
+        let (first, weights) = match &self.layer {
+            Layer::Dense { activation, w1, b1, .. } => {
+                (Linear::new(&self.gpu, activation.clone()), Weights::One { weight: w1, bias: b1.as_ref() })
             }
-            Layer::Gated { gate, w_gate, w_up, biases, w_down, b_down } => {
+            Layer::Gated { gate, w_gate, w_up, biases, .. } => {
                 let bias = biases.as_ref().map(|(gate, up)| (gate, up));
-                let weights = Weights::GateUp { gate: w_gate, up: w_up, bias };
-                (Linear::gated(&self.gpu, gate.clone()), weights, w_down, b_down)
+                (Linear::gated(&self.gpu, gate.clone()), Weights::GateUp { gate: w_gate, up: w_up, bias })
             }
         };
-        let first = first.with_tuning(self.tuning).plan(LinearArgs::new(x, weights, hidden))?;
-        let weights = Weights::One { weight: w_out, bias: b_out.as_ref() };
-        let second = Linear::new(&self.gpu, Activation::Identity).with_tuning(self.tuning);
-        Ok(first.then(second.plan(LinearArgs::new(hidden, weights, y))?))
+        let args = LinearArgs { parameters: self.parameters(), ..LinearArgs::new(x, weights, hidden) };
+        first.with_tuning(self.tuning).plan(args)
+    }
+
+    /// y of hidden.
+    pub(super) fn second_product(&self, hidden: &Tensor, y: &Tensor, residual: Option<&Tensor>) -> Result<Plan, Error> {
+        let (Layer::Dense { w2: weight, b2: bias, .. } | Layer::Gated { w_down: weight, b_down: bias, .. }) = &self.layer;
+        let args = LinearArgs::new(hidden, Weights::One { weight, bias: bias.as_ref() }, y);
+        Linear::new(&self.gpu, Activation::Identity).with_tuning(self.tuning).plan(LinearArgs { residual, ..args })
     }
 
     /// Allocates y (of x's kind), binds, and submits once.

@@ -3,7 +3,11 @@
 mod backward;
 mod bound;
 mod feed_forward;
+mod training;
+mod workspace;
 
 pub use backward::FeedForwardBackward;
 pub use bound::BoundFeedForward;
 pub use feed_forward::{FeedForward, FeedForwardArgs, Layer};
+pub use training::{BoundTraining, FeedForwardTraining, Kept};
+pub use workspace::Workspace;

@@ -4,11 +4,11 @@
 use bytemuck::{Pod, Zeroable};
 
 use super::checks::{self, Channels, Sharing};
+use super::dropout::Random;
 use crate::error::Error;
 use crate::gate::Layout;
 use crate::gpu::{Bound, Gpu, Plan, PlanBuilder, Tensor, touched};
-use crate::shader::elementwise::{STEPS, Variant, WORKGROUP};
-use crate::shader::function::pack_constants;
+use crate::shader::elementwise::{Mapped, STEPS, WORKGROUP};
 use crate::shader::operand::{Index, Lanes, Operand};
 
 /// The uniform block of shaders/elementwise/map.wgsl.
@@ -23,8 +23,9 @@ pub(crate) struct Params {
     pub inner: u32,
     pub learned_channels: u32,
     pub bias_channels: u32,
-    pub offsets: [[u32; 4]; 2],
+    pub offsets: [[u32; 4]; 3],
     pub constants: [[f32; 4]; 5],
+    pub dropout: [[u32; 4]; 2],
 }
 
 /// One operand as the caller gave it.
@@ -36,11 +37,6 @@ pub(super) struct Given<'a> {
     pub half: u64,
 }
 
-/// Biases and learned parameters are read at any channel by every dispatch.
-fn bound_whole(operand: &Operand) -> bool {
-    operand.name.starts_with("bias") || operand.name == "learned"
-}
-
 /// Everything about a call besides its variant.
 #[derive(Debug)]
 pub(super) struct Call<'a> {
@@ -50,6 +46,16 @@ pub(super) struct Call<'a> {
     pub width: u64,
     /// Of the learned parameters, where there are any.
     pub channels: Channels,
+    /// What steers random numbers.
+    pub random: Random,
+}
+
+impl<'a> Call<'a> {
+    /// Tensors that are walked through element by element, side by side.
+    pub(super) fn flat(operands: &[(&'static str, &'a Tensor)], len: usize) -> Self {
+        let operands = operands.iter().map(|&(name, tensor)| Given { name, tensor, half: 0 }).collect();
+        Self { operands, len: len as u64, width: len.max(1) as u64, channels: Channels::NONE, random: Random::default() }
+    }
 }
 
 impl Call<'_> {
@@ -70,29 +76,29 @@ impl Call<'_> {
     }
 
     /// Marks inputs that an output overwrites or whose buffer it shares.
-    fn resolve_sharing(&self, variant: &mut Variant) -> Result<(), Error> {
+    fn resolve_sharing(&self, variant: &mut impl Mapped) -> Result<(), Error> {
         let operands = variant.operands();
         for output in operands.iter().filter(|o| o.written) {
             let Some(out) = self.tensor(output.name) else { continue };
             for other in operands.iter().filter(|o| o.name != output.name) {
                 let Some(given) = self.tensor(other.name) else { continue };
                 let same_index = other.index == output.index && given.half == out.half;
-                let one_binding = variant.layout != Layout::Separate && other.written;
+                let one_binding = variant.layout() != Layout::Separate && other.written;
                 if one_binding {
                     continue;
                 }
                 // Halves of one packed tensor do not overlap, though their spans do.
-                let halves = variant.layout != Layout::Separate && given.tensor.same_elements(out.tensor) && other.index != Index::Flat;
+                let halves = variant.layout() != Layout::Separate && given.tensor.same_elements(out.tensor) && other.index != Index::Flat;
                 if halves && !same_index {
                     continue;
                 }
                 match checks::sharing((other.name, given.tensor), (output.name, out.tensor), same_index)? {
                     Sharing::Apart => {}
-                    Sharing::InPlace if other.written || bound_whole(other) => {
+                    Sharing::InPlace if other.written || other.whole => {
                         return Err(Error::Alias { input: other.name, output: output.name });
                     }
-                    Sharing::InPlace => variant.in_place.push((other.name, output.name)),
-                    Sharing::Beside => variant.shared.push(other.name),
+                    Sharing::InPlace => variant.places().in_place.push((other.name, output.name)),
+                    Sharing::Beside => variant.places().shared.push(other.name),
                 }
             }
         }
@@ -100,8 +106,8 @@ impl Call<'_> {
     }
 
     /// Whether vectors can be loaded: every operand starts, and every row ends, at a vector's edge.
-    fn aligned(&self, variant: &Variant) -> bool {
-        let rows = matches!(variant.layout, Layout::Packed | Layout::Swapped);
+    fn aligned(&self, variant: &impl Mapped) -> bool {
+        let rows = matches!(variant.layout(), Layout::Packed | Layout::Swapped);
         let tensors = variant.operands().into_iter().filter(|o| o.lanes == Lanes::Four);
         tensors.filter_map(|o| self.tensor(o.name)).all(|given| given.tensor.offset().is_multiple_of(4))
             && (!rows || self.width.is_multiple_of(4))
@@ -115,10 +121,10 @@ impl Call<'_> {
         for operand in operands {
             let Some(given) = self.tensor(operand.name) else { continue };
             let max = Bound::max_elements(gpu, given.tensor);
-            if bound_whole(operand) {
+            if operand.whole {
                 let required = given.tensor.len() as u64;
                 if required > max {
-                    return Err(Error::Limit { what: "elements of a bias or of learned parameters", required, allowed: max });
+                    return Err(Error::Limit { what: "elements of a bias, of learned parameters or of a text", required, allowed: max });
                 }
                 continue;
             }
@@ -144,7 +150,7 @@ impl Call<'_> {
     /// Operands that share a binding (in place, or both halves of a gradient) share the window.
     pub(super) fn bind(&self, gpu: &Gpu, operands: &[Operand], operand: &Operand, first: u64, count: u64) -> Option<(Bound, u32)> {
         let given = self.tensor(operand.name)?;
-        if bound_whole(operand) {
+        if operand.whole {
             return Some(Bound::whole(gpu, given.tensor, operand.lanes));
         }
         let sharers = operands.iter().filter(|o| o.binding == operand.binding);
@@ -157,20 +163,19 @@ impl Call<'_> {
     }
 
     /// Checks sharing, splits, binds.
-    pub(super) fn plan(&self, gpu: &Gpu, mut variant: Variant) -> Result<Plan, Error> {
-        checks::parameters(&variant.function)?;
+    pub(super) fn plan(&self, gpu: &Gpu, mut variant: impl Mapped) -> Result<Plan, Error> {
         self.countable()?;
         self.resolve_sharing(&mut variant)?;
         let mut builder = PlanBuilder::new(gpu);
-        let aligned = self.aligned(&variant);
+        let (vectors, elements) = (variant.clone().with_lanes(Lanes::Four), variant.with_lanes(Lanes::One));
+        let aligned = self.aligned(&vectors);
         let mut start = 0;
         while start < self.len {
-            let len = self.chunk(gpu, &variant.operands(), start)?;
+            let len = self.chunk(gpu, &elements.operands(), start)?;
             let bulk = if aligned && start.is_multiple_of(4) { len / 4 * 4 } else { 0 };
-            for (first, count, lanes) in [(start, bulk, Lanes::Four), (start + bulk, len - bulk, Lanes::One)] {
+            for (first, count, variant) in [(start, bulk, &vectors), (start + bulk, len - bulk, &elements)] {
                 if count > 0 {
-                    variant.lanes = lanes;
-                    self.dispatch(gpu, &mut builder, &variant, first, count)?;
+                    self.dispatch(gpu, &mut builder, variant, first, count)?;
                 }
             }
             start += len;
@@ -178,8 +183,8 @@ impl Call<'_> {
         builder.finish()
     }
 
-    fn dispatch(&self, gpu: &Gpu, builder: &mut PlanBuilder<'_>, variant: &Variant, first: u64, count: u64) -> Result<(), Error> {
-        let units = variant.lanes.count();
+    fn dispatch(&self, gpu: &Gpu, builder: &mut PlanBuilder<'_>, variant: &impl Mapped, first: u64, count: u64) -> Result<(), Error> {
+        let units = variant.lanes().count();
         let Channels { table, channels, inner } = self.channels;
         let mut params = Params {
             fence: 0,
@@ -190,8 +195,9 @@ impl Call<'_> {
             inner: inner.max(1) as u32,
             learned_channels: table.max(1) as u32,
             bias_channels: self.bias_channels() as u32,
-            offsets: [[0; 4]; 2],
-            constants: pack_constants(&variant.function.constants()),
+            offsets: [[0; 4]; 3],
+            constants: variant.constants(),
+            dropout: self.random.words(),
         };
         let mut bounds = Vec::new();
         let mut bound_names: Vec<String> = Vec::new();

@@ -1,20 +1,22 @@
 //! Gates: forward, backward, and gradients of learned parameters and biases.
 
 use super::checks::{self, Channels};
+use super::dropout::{self, Counter, Dropout};
 use super::elementwise::{Call, Given};
 use super::reduce;
 use crate::error::Error;
 use crate::gate::{Gate, Layout};
 use crate::gpu::{Gpu, Plan, Tensor};
-use crate::shader::elementwise::Variant;
+use crate::shader::elementwise::{Pass, Variant};
 use crate::shader::function::Function;
-use crate::shader::reduce::Terms;
+use crate::shader::reduce::{Inputs, Terms};
 
 /// A gate on a device.
 #[derive(Debug, Clone)]
 pub struct Gated {
     gpu: Gpu,
     function: Function,
+    dropout: Option<(Dropout, Counter)>,
 }
 
 /// Gate and up, each `[.., d]`, or both in one tensor `[.., 2 d]`.
@@ -112,19 +114,26 @@ impl<'a> GateInput<'a> {
 impl Gated {
     /// The gate, for tensors on `gpu`.
     pub fn new(gpu: &Gpu, gate: impl Into<Gate>) -> Self {
-        Self { gpu: gpu.clone(), function: Function::Gate(gate.into()) }
+        Self { gpu: gpu.clone(), function: Function::Gate(gate.into()), dropout: None }
+    }
+
+    /// The same, followed by dropout: y = mask * f(gate) * up / (1 - probability), and its gradients.
+    #[must_use]
+    pub fn with_dropout(self, dropout: Dropout, counter: &Counter) -> Self {
+        Self { dropout: Some((dropout, counter.clone())), ..self }
     }
 
     #[allow(clippy::type_complexity, reason = "one private helper")]
     fn call<'a>(
-        &self,
+        &'a self,
         input: GateInput<'a>,
         bias: Option<(&'a Tensor, &'a Tensor)>,
         parameters: Option<&'a Tensor>,
     ) -> Result<(Call<'a>, Variant, Vec<usize>), Error> {
         let (halves, shape) = input.halves(["gate", "up"])?;
         let element = halves[0].tensor.element();
-        let mut variant = Variant::new(self.function.clone(), false, element);
+        checks::parameters(&self.function)?;
+        let mut variant = Variant::new(self.function.clone(), Pass::Forward, element);
         variant.layout = input.layout();
         let mut operands = halves.to_vec();
         let d = shape.last().copied().unwrap_or(1);
@@ -143,7 +152,9 @@ impl Gated {
             variant.learned = true;
         }
         let len = shape.iter().product::<usize>() as u64;
-        Ok((Call { operands, len, width: d.max(1) as u64, channels }, variant, shape))
+        let random = dropout::operand(self.dropout.as_ref(), &mut operands)?;
+        variant.dropout = self.dropout.is_some();
+        Ok((Call { operands, len, width: d.max(1) as u64, channels, random }, variant, shape))
     }
 
     /// y = f(gate + bias) * (up + bias_up), or the gate's own product.
@@ -166,7 +177,7 @@ impl Gated {
     pub fn backward(&self, args: GatedBackward<'_>) -> Result<Plan, Error> {
         let GatedBackward { input, dy, grads, bias, parameters } = args;
         let (mut call, mut variant, shape) = self.call(input, bias, parameters)?;
-        variant.backward = true;
+        variant.pass = Pass::Backward;
         dy.expect_element("dy", variant.element)?;
         dy.expect_shape("dy", &shape)?;
         let (outputs, grads_shape) = grads.halves(["dgate", "dup"])?;
@@ -180,15 +191,34 @@ impl Gated {
         call.plan(&self.gpu, variant)
     }
 
+    /// The gradients of gate and up over them, and the product over dy: what training needs of a layer's hidden, in one
+    /// dispatch.
+    pub(crate) fn joint(&self, [gate, up]: [&Tensor; 2], dy: &Tensor, parameters: Option<&Tensor>) -> Result<Plan, Error> {
+        let (mut call, mut variant, shape) = self.call(GateInput::Separate { gate, up }, None, parameters)?;
+        dy.expect_element("dy", variant.element)?;
+        dy.expect_shape("dy", &shape)?;
+        variant.pass = Pass::Joint;
+        call.operands.push(Given { name: "dy", tensor: dy, half: 0 });
+        call.plan(&self.gpu, variant)
+    }
+
     /// Gradient of the learned parameters into `dparameters` (f32, shaped like `parameters`), the same bits on every run.
     ///
     /// # Errors
     /// As [`Gated::forward`]; [`Error::Unsupported`] where nothing can be learned.
     pub fn parameter_gradient(&self, args: GatedBackward<'_>, dparameters: &Tensor) -> Result<Plan, Error> {
+        self.add_parameter_gradient(args, dparameters, false)
+    }
+
+    /// The same, added to what is there where `accumulate` is set.
+    ///
+    /// # Errors
+    /// As [`Gated::parameter_gradient`].
+    pub fn add_parameter_gradient(&self, args: GatedBackward<'_>, dparameters: &Tensor, accumulate: bool) -> Result<Plan, Error> {
         let table = args.parameters.ok_or(Error::Unsupported { function: self.function.name().into(), what: "`parameters` given" })?;
         dparameters.expect_element("dparameters", crate::Element::F32)?;
         dparameters.expect_shape("dparameters", table.shape())?;
-        self.sums(args, Terms::Learned, &[dparameters])
+        self.sums(args, Terms::Learned, &[dparameters], accumulate)
     }
 
     /// Gradients of the biases of gate and up (f32, `[d]` each), the same bits on every run.
@@ -204,15 +234,14 @@ impl Gated {
         if dbias.0.overlaps(dbias.1) {
             return Err(Error::Alias { input: "dbias of gate", output: "dbias of up" });
         }
-        self.sums(args, Terms::Bias, &[dbias.0, dbias.1])
+        self.sums(args, Terms::Bias, &[dbias.0, dbias.1], false)
     }
 
-    fn sums(&self, args: GatedBackward<'_>, terms: Terms, outputs: &[&Tensor]) -> Result<Plan, Error> {
-        let (mut call, mut variant, shape) = self.call(args.input, args.bias, args.parameters)?;
-        variant.backward = true;
+    fn sums(&self, args: GatedBackward<'_>, terms: fn(Inputs) -> Terms, outputs: &[&Tensor], accumulate: bool) -> Result<Plan, Error> {
+        let (mut call, variant, shape) = self.call(args.input, args.bias, args.parameters)?;
         args.dy.expect_element("dy", variant.element)?;
         args.dy.expect_shape("dy", &shape)?;
         call.operands.push(Given { name: "dy", tensor: args.dy, half: 0 });
-        reduce::plan(&self.gpu, &call, &variant, terms, outputs)
+        reduce::plan(&self.gpu, &call, &terms(variant.into()), outputs, accumulate)
     }
 }

@@ -3,6 +3,7 @@
 
 mod activate;
 mod checks;
+mod dropout;
 mod elementwise;
 mod gated;
 mod linear;
@@ -11,6 +12,7 @@ mod reduce;
 mod tuner;
 
 pub use activate::{Activate, Backward, Forward};
+pub use dropout::{Counter, Dropout};
 pub use gated::{GateGrads, GateInput, Gated, GatedBackward, GatedForward};
 pub use linear::{Linear, LinearArgs, Weights};
 pub use tuner::{Tuned, measure, tune};

@@ -1,4 +1,4 @@
-//! Gradients of learned parameters and biases: partial sums, then their sums.
+//! Sums over elements: partial sums, then their sums.
 
 use bytemuck::{Pod, Zeroable};
 
@@ -7,12 +7,11 @@ use super::elementwise::Call;
 use crate::element::Element;
 use crate::error::Error;
 use crate::gpu::{Bound, Gpu, Plan, PlanBuilder, Tensor};
-use crate::shader::elementwise;
-use crate::shader::function::pack_constants;
+use crate::shader::function::{Function, pack_constants};
 use crate::shader::operand::Lanes;
 use crate::shader::reduce::{self, Terms};
 
-/// The uniform block of shaders/reduce/parameter_partials.wgsl.
+/// The uniform block of shaders/reduce/partials.wgsl.
 #[repr(C)]
 #[derive(Debug, Clone, Copy, Pod, Zeroable)]
 pub(crate) struct PartialsParams {
@@ -28,11 +27,12 @@ pub(crate) struct PartialsParams {
     pub inner: u32,
     pub learned_channels: u32,
     pub bias_channels: u32,
-    pub offsets: [[u32; 4]; 2],
+    pub offsets: [[u32; 4]; 3],
     pub constants: [[f32; 4]; 5],
+    pub dropout: [[u32; 4]; 2],
 }
 
-/// The uniform block of shaders/reduce/parameter_sums.wgsl.
+/// The uniform block of shaders/reduce/sums.wgsl.
 #[repr(C)]
 #[derive(Debug, Clone, Copy, Pod, Zeroable)]
 pub(crate) struct SumsParams {
@@ -41,57 +41,72 @@ pub(crate) struct SumsParams {
     pub first: u32,
     pub count: u32,
     pub offset: u32,
-    pub padding: [u32; 3],
+    pub accumulate: u32,
+    pub padding: [u32; 2],
 }
 
 /// Invocations wanted in the first stage, and most splits of one sum.
 const INVOCATIONS: u64 = 16384;
 const MAX_SPLITS: u64 = 1024;
 
-/// One gradient: what is summed, and how many sums there are.
+/// What is summed, and how many sums there are.
 struct Sums<'a> {
     gpu: &'a Gpu,
     call: &'a Call<'a>,
-    kernel: reduce::Variant,
+    terms: &'a Terms,
     /// Sums of each kind, and elements that lie side by side in one.
     sums: u64,
     inner: u64,
+    /// Whether they are added to what is there.
+    accumulate: bool,
 }
 
-/// Sums over the elements of `call`, whose variant tells how to read them, into `outputs`: one for all learned
-/// parameters, or one for each bias.
-pub(super) fn plan(gpu: &Gpu, call: &Call<'_>, variant: &elementwise::Variant, terms: Terms, outputs: &[&Tensor]) -> Result<Plan, Error> {
-    super::checks::parameters(&variant.function)?;
-    call.countable()?;
-    if outputs.iter().all(|output| output.is_empty()) {
-        return PlanBuilder::new(gpu).finish();
-    }
-    let kernel = reduce::Variant {
-        function: variant.function.clone(),
-        element: variant.element,
-        layout: variant.layout,
-        terms,
-        bias: variant.bias,
-        learned: variant.learned,
-    };
+/// Sums over the elements of `call` into `outputs`: one for all learned parameters, or one for each bias. They are added to
+/// what is there where `accumulate` is set.
+pub(super) fn plan(gpu: &Gpu, call: &Call<'_>, terms: &Terms, outputs: &[&Tensor], accumulate: bool) -> Result<Plan, Error> {
     let Channels { table, channels, inner } = call.channels;
     // One sum for each channel, or one for all of them.
     let (sums, inner) = match terms {
-        Terms::Bias => (call.bias_channels(), 1),
-        Terms::Learned if table > 1 => (channels as u64, inner as u64),
-        Terms::Learned => (1, 1),
+        Terms::Bias(_) => (call.bias_channels(), 1),
+        Terms::Learned(_) if table > 1 => (channels as u64, inner as u64),
+        _ => (1, 1),
     };
-    Sums { gpu, call, kernel, sums: sums.max(1), inner: inner.max(1) }.plan(outputs)
+    let sums = Sums { gpu, call, terms, sums, inner, accumulate };
+    sums.of(outputs)
+}
+
+/// Sums over all elements of x into `out`'s only one, in f32.
+pub(super) fn total(gpu: &Gpu, operands: &[(&'static str, &Tensor)], terms: &Terms, out: &Tensor) -> Result<Plan, Error> {
+    let len = operands.first().map_or(0, |(_, tensor)| tensor.len());
+    Sums { gpu, call: &Call::flat(operands, len), terms, sums: 1, inner: 1, accumulate: false }.of(&[out])
+}
+
+/// Sums over the rows of x, one for each column, into `out`, in f32.
+pub(super) fn columns(gpu: &Gpu, x: &Tensor, terms: &Terms, out: &Tensor) -> Result<Plan, Error> {
+    let columns = x.rows_cols().1 as u64;
+    Sums { gpu, call: &Call::flat(&[("x", x)], x.len()), terms, sums: columns, inner: 1, accumulate: false }.of(&[out])
 }
 
 impl Sums<'_> {
+    fn of(&self, outputs: &[&Tensor]) -> Result<Plan, Error> {
+        if let Some(function) = self.terms.function() {
+            super::checks::parameters(function)?;
+        }
+        self.call.countable()?;
+        if outputs.iter().all(|output| output.is_empty()) {
+            return PlanBuilder::new(self.gpu).finish();
+        }
+        // A channel with no element still has a sum.
+        Sums { sums: self.sums.max(1), inner: self.inner.max(1), ..*self }.plan(outputs)
+    }
+
     fn plan(&self, outputs: &[&Tensor]) -> Result<Plan, Error> {
         // Chunks are whole rows of channels, within the binding limit.
         let row = self.sums * self.inner;
         let mut chunks = Vec::new();
         let mut start = 0;
         while start < self.call.len {
-            let most = self.call.chunk(self.gpu, &self.kernel.operands(), start)?;
+            let most = self.call.chunk(self.gpu, &self.terms.operands(), start)?;
             let len = if start + most == self.call.len { most } else { most / row * row };
             if len == 0 {
                 return Err(Error::Limit { what: "elements of a row of channels", required: row, allowed: most });
@@ -100,7 +115,7 @@ impl Sums<'_> {
             start += len;
         }
         let widest = chunks.iter().map(|(_, len)| len / self.sums).max().unwrap_or(1);
-        let kinds = self.kernel.sums() as u64;
+        let kinds = self.terms.sums() as u64;
         // All partial sums lie in one binding.
         let once = chunks.len().max(1) as u64 * kinds * self.sums;
         let allowed = self.gpu.limits().max_storage_buffer_binding_size / Element::F32.size();
@@ -123,7 +138,8 @@ impl Sums<'_> {
                 first: first as u32,
                 count: each as u32,
                 offset,
-                padding: [0; 3],
+                accumulate: self.accumulate.into(),
+                padding: [0; 2],
             };
             let bounds = vec![Bound::whole(self.gpu, &partials, Lanes::One).0, bound];
             builder.push(&reduce::sums(), bytemuck::bytes_of(&params), bounds, each.div_ceil(64))?;
@@ -154,17 +170,18 @@ impl Sums<'_> {
             inner: inner.max(1) as u32,
             learned_channels: table.max(1) as u32,
             bias_channels: self.call.bias_channels() as u32,
-            offsets: [[0; 4]; 2],
-            constants: pack_constants(&self.kernel.function.constants()),
+            offsets: [[0; 4]; 3],
+            constants: pack_constants(&self.terms.function().map(Function::constants).unwrap_or_default()),
+            dropout: self.call.random.words(),
         };
         let mut bounds = Vec::new();
-        let operands = self.kernel.operands();
+        let operands = self.terms.operands();
         for (slot, operand) in operands.iter().enumerate() {
             let Some((bound, offset)) = self.call.bind(self.gpu, &operands, operand, start, len) else { continue };
             params.offsets[slot / 4][slot % 4] = offset;
             bounds.push(bound);
         }
         bounds.push(Bound::whole(self.gpu, partials, Lanes::One).0);
-        builder.push(&self.kernel.partials(), bytemuck::bytes_of(&params), bounds, (self.sums * splits).div_ceil(64))
+        builder.push(&self.terms.partials(), bytemuck::bytes_of(&params), bounds, (self.sums * splits).div_ceil(64))
     }
 }

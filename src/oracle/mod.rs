@@ -12,11 +12,15 @@ mod activations;
 mod backward;
 mod feed_forward;
 mod gates;
+mod random;
+mod training;
 
 pub use activations::{derivative, derivative_terms, parameter_gradient, terms, value};
 pub use backward::{DenseGradients, GatedGradients, dense_backward, gated_backward};
 pub use feed_forward::{Bounded, DenseWeights, GatedWeights, dense, gated};
 pub use gates::{gate_gradient, gate_gradient_terms, gate_terms, gate_value};
+pub use random::{inverse_normal, kept, philox, uniform, word};
+pub use training::{AdamW, Decay, adamw, clip_factor, cross_entropy, learning_rate, mean_squared_error, sgd};
 
 #[cfg(test)]
 mod tests {

@@ -1,6 +1,6 @@
 //! Elementwise kernels: one loop, linked with an operation, a function, a kind of element and a layout.
 
-use super::function::Function;
+use super::function::{Function, pack_constants};
 use super::operand::{self, Index, Lanes, Operand};
 use super::{ACTIVATIONS, Binding, DERIVATIVES, GATES, GATES_GRAD, Kernel, NUMERICS};
 use crate::element::Element;
@@ -11,13 +11,68 @@ pub const WORKGROUP: u64 = 256;
 /// Units an invocation processes.
 pub const STEPS: u64 = 8;
 
+/// A kernel that is linked with shaders/elementwise/map.wgsl, as the host sees it: operands that are walked through
+/// together, unit by unit.
+pub trait Mapped: Clone {
+    /// The tensors in the order of their offsets.
+    fn operands(&self) -> Vec<Operand>;
+    /// Where gate and up lie, of a gate.
+    fn layout(&self) -> Layout {
+        Layout::Separate
+    }
+    /// `params.constants`.
+    fn constants(&self) -> [[f32; 4]; 5];
+    /// Elements in a unit.
+    fn lanes(&self) -> Lanes;
+    /// The same with other units.
+    #[must_use]
+    fn with_lanes(self, lanes: Lanes) -> Self;
+    /// Where operands share memory.
+    fn places(&mut self) -> &mut Places;
+    /// Links the kernel.
+    fn kernel(&self) -> Kernel;
+}
+
+/// Which operands of a kernel share memory.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Places {
+    /// Input operands that are overwritten, each with the output that does so.
+    pub in_place: Vec<(&'static str, &'static str)>,
+    /// Inputs that lie elsewhere in a buffer that is written.
+    pub shared: Vec<&'static str>,
+}
+
+impl Places {
+    /// Gives inputs that are overwritten the bindings of their outputs.
+    pub(super) fn bind(&self, operands: &mut [Operand]) {
+        for (input, output) in &self.in_place {
+            let binding = operands.iter().find(|o| o.name == *output).map(|o| o.binding.clone());
+            if let (Some(binding), Some(operand)) = (binding, operands.iter_mut().find(|o| o.name == *input)) {
+                operand.binding = binding;
+            }
+        }
+    }
+}
+
+/// What an elementwise kernel computes of its function.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Pass {
+    /// The value.
+    Forward,
+    /// The gradient of the input.
+    Backward,
+    /// Both, each in place: the gradient over the input, the value over the gradient of the output. Training needs the
+    /// value again for the weights that it was multiplied by.
+    Joint,
+}
+
 /// What changes an elementwise kernel's text.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Variant {
     /// What is applied.
     pub function: Function,
-    /// Gradient instead of value.
-    pub backward: bool,
+    /// What is computed of it.
+    pub pass: Pass,
     /// Kind of every tensor but the learned parameters, which are f32.
     pub element: Element,
     /// Elements in a unit.
@@ -28,25 +83,25 @@ pub struct Variant {
     pub bias: bool,
     /// Whether learnable parameters come from a tensor.
     pub learned: bool,
-    /// Input operands that are overwritten, each with the output that does so.
-    pub in_place: Vec<(&'static str, &'static str)>,
-    /// Inputs that lie elsewhere in a buffer that is written.
-    pub shared: Vec<&'static str>,
+    /// Whether dropout follows.
+    pub dropout: bool,
+    /// Where operands share memory.
+    pub places: Places,
 }
 
 impl Variant {
     /// The plain variant: vectors, separate tensors, no bias, constants for parameters.
-    pub fn new(function: Function, backward: bool, element: Element) -> Self {
+    pub fn new(function: Function, pass: Pass, element: Element) -> Self {
         Self {
             function,
-            backward,
+            pass,
             element,
             lanes: Lanes::Four,
             layout: Layout::Separate,
             bias: false,
             learned: false,
-            in_place: Vec::new(),
-            shared: Vec::new(),
+            dropout: false,
+            places: Places::default(),
         }
     }
 
@@ -56,12 +111,18 @@ impl Variant {
 
     /// Visible name: operation, function, kind and what is unusual.
     pub fn name(&self) -> String {
-        let direction = if self.backward { "backward" } else { "forward" };
-        let mut name = format!("elementwise/{direction}/{}/{}x{}", self.function.name(), self.element, self.lanes.count());
+        let pass = match self.pass {
+            Pass::Forward => "forward",
+            Pass::Backward => "backward",
+            Pass::Joint => "joint",
+        };
+        let mut name = format!("elementwise/{pass}/{}/{}x{}", self.function.name(), self.element, self.lanes.count());
         if self.gated() {
             name = format!("{name}/{}", self.layout.name());
         }
-        for (flag, text) in [(self.bias, "bias"), (self.learned, "learned"), (!self.in_place.is_empty(), "in_place")] {
+        let options =
+            [(self.bias, "bias"), (self.learned, "learned"), (self.dropout, "dropout"), (!self.places.in_place.is_empty(), "in_place")];
+        for (flag, text) in options {
             if flag {
                 name = format!("{name}/{text}");
             }
@@ -69,8 +130,7 @@ impl Variant {
         name
     }
 
-    /// The tensors in the order of their offsets.
-    pub fn operands(&self) -> Vec<Operand> {
+    fn list(&self) -> Vec<Operand> {
         let (gate, up) = match self.layout {
             Layout::Separate => (Index::Flat, Index::Flat),
             Layout::Packed | Layout::Swapped => (Index::Half, Index::Half),
@@ -78,11 +138,15 @@ impl Variant {
         };
         let read = |name| Operand::new(name, self.element, self.lanes, false);
         let write = |name| Operand::new(name, self.element, self.lanes, true);
-        let mut operands = match (self.gated(), self.backward) {
-            (false, false) => vec![read("x"), write("y")],
-            (false, true) => vec![read("x"), read("dy"), write("dx")],
-            (true, false) => vec![read("gate").at(gate), read("up").at(up), write("y")],
-            (true, true) => vec![read("gate").at(gate), read("up").at(up), read("dy"), write("dgate").at(gate), write("dup").at(up)],
+        let mut operands = match (self.gated(), self.pass) {
+            (false, Pass::Forward) => vec![read("x"), write("y")],
+            (false, Pass::Backward) => vec![read("x"), read("dy"), write("dx")],
+            (false, Pass::Joint) => vec![write("x"), write("dy")],
+            (true, Pass::Forward) => vec![read("gate").at(gate), read("up").at(up), write("y")],
+            (true, Pass::Backward) => {
+                vec![read("gate").at(gate), read("up").at(up), read("dy"), write("dgate").at(gate), write("dup").at(up)]
+            }
+            (true, Pass::Joint) => vec![write("gate"), write("up"), write("dy")],
         };
         if self.layout != Layout::Separate {
             for operand in operands.iter_mut().filter(|o| o.name == "dup") {
@@ -91,29 +155,27 @@ impl Variant {
         }
         if self.bias {
             let biases: &[&'static str] = if self.gated() { &["bias_gate", "bias_up"] } else { &["bias_x"] };
-            operands.extend(biases.iter().map(|name| Operand::new(name, self.element, Lanes::One, false)));
+            operands.extend(biases.iter().map(|name| Operand::table(name, self.element)));
         }
         if self.learned {
-            operands.push(Operand::new("learned", Element::F32, Lanes::One, false));
+            operands.push(Operand::table("learned", Element::F32));
         }
-        for (input, output) in &self.in_place {
-            let binding = operands.iter().find(|o| o.name == *output).map(|o| o.binding.clone());
-            if let (Some(binding), Some(operand)) = (binding, operands.iter_mut().find(|o| o.name == *input)) {
-                operand.binding = binding;
-            }
+        if self.dropout {
+            operands.push(Operand::table("counter", Element::F32));
         }
+        self.places.bind(&mut operands);
         operands
     }
 
-    /// Links the kernel.
-    pub fn kernel(&self) -> Kernel {
-        let (bindings, mut rendered, storage) = self.render(self.operands());
-        if self.backward && self.gated() {
+    fn link(&self) -> Kernel {
+        let (bindings, mut rendered, storage) = self.render(self.list());
+        if self.pass == Pass::Backward && self.gated() {
             rendered += &operand::store_pair(self.element, self.layout, self.lanes, 3);
         }
-        let map = include_str!("../../shaders/elementwise/map.wgsl");
-        let mut files = vec![map, CHANNEL, self.operation(), self.lanes_file()];
-        files.extend(function_files(&self.function, self.backward));
+        let mut files = vec![MAP, CHANNEL, self.operation()];
+        files.extend(self.lanes_files());
+        files.extend(dropout_files(self.dropout, self.lanes));
+        files.extend(function_files(&self.function, self.pass != Pass::Forward));
         files.extend(storage);
         Kernel::link(self.name(), self.function.is_custom(), bindings, &files, &rendered)
     }
@@ -132,7 +194,7 @@ impl Variant {
                 };
             }
         }
-        let operand::Rendered { bindings, accessors: mut rendered, storage, .. } = operand::render(&operands, &self.shared);
+        let operand::Rendered { bindings, accessors: mut rendered, storage, .. } = operand::render(&operands, &self.places.shared);
         if self.bias {
             inputs.iter().for_each(|input| rendered += &bias(input, self.lanes));
         }
@@ -140,7 +202,7 @@ impl Variant {
             rendered += LEARNED;
         }
         rendered += &self.function.value(self.learned);
-        if self.backward {
+        if self.pass != Pass::Forward {
             rendered += &self.function.grad(self.learned);
             if self.gated() {
                 rendered += &self.function.gated_grad(self.learned);
@@ -150,31 +212,95 @@ impl Variant {
     }
 
     fn operation(&self) -> &'static str {
-        match (self.gated(), self.backward) {
-            (false, false) => include_str!("../../shaders/elementwise/forward.wgsl"),
-            (false, true) => include_str!("../../shaders/elementwise/backward.wgsl"),
-            (true, false) => include_str!("../../shaders/elementwise/gated.wgsl"),
-            (true, true) => include_str!("../../shaders/elementwise/gated_backward.wgsl"),
+        match (self.gated(), self.pass) {
+            (false, Pass::Forward) => include_str!("../../shaders/elementwise/forward.wgsl"),
+            (false, Pass::Backward) => include_str!("../../shaders/elementwise/backward.wgsl"),
+            (false, Pass::Joint) => include_str!("../../shaders/elementwise/joint.wgsl"),
+            (true, Pass::Forward) => include_str!("../../shaders/elementwise/gated.wgsl"),
+            (true, Pass::Backward) => include_str!("../../shaders/elementwise/gated_backward.wgsl"),
+            (true, Pass::Joint) => include_str!("../../shaders/elementwise/gated_joint.wgsl"),
         }
     }
 
-    fn lanes_file(&self) -> &'static str {
-        match (self.lanes, self.backward, self.gated()) {
-            (Lanes::One, false, _) => include_str!("../../shaders/elementwise/lanes/value1.wgsl"),
-            (Lanes::One, true, false) => include_str!("../../shaders/elementwise/lanes/grad1.wgsl"),
-            (Lanes::One, true, true) => include_str!("../../shaders/elementwise/lanes/gated_grad1.wgsl"),
-            (_, false, _) => include_str!("../../shaders/elementwise/lanes/value4.wgsl"),
-            (_, true, false) => include_str!("../../shaders/elementwise/lanes/grad4.wgsl"),
-            (_, true, true) => include_str!("../../shaders/elementwise/lanes/gated_grad4.wgsl"),
-        }
+    /// What a unit is, then the value and the gradient of one, as far as they are used.
+    fn lanes_files(&self) -> impl Iterator<Item = &'static str> {
+        let one = self.lanes == Lanes::One;
+        let value = match one {
+            true => include_str!("../../shaders/elementwise/lanes/value1.wgsl"),
+            false => include_str!("../../shaders/elementwise/lanes/value4.wgsl"),
+        };
+        let grad = match (one, self.gated()) {
+            (true, false) => include_str!("../../shaders/elementwise/lanes/grad1.wgsl"),
+            (true, true) => include_str!("../../shaders/elementwise/lanes/gated_grad1.wgsl"),
+            (false, false) => include_str!("../../shaders/elementwise/lanes/grad4.wgsl"),
+            (false, true) => include_str!("../../shaders/elementwise/lanes/gated_grad4.wgsl"),
+        };
+        let value = (self.pass != Pass::Backward).then_some(value);
+        let grad = (self.pass != Pass::Forward).then_some(grad);
+        [unit_file(self.lanes)].into_iter().chain(value).chain(grad)
     }
 }
+
+impl Mapped for Variant {
+    fn operands(&self) -> Vec<Operand> {
+        self.list()
+    }
+
+    fn layout(&self) -> Layout {
+        self.layout
+    }
+
+    fn constants(&self) -> [[f32; 4]; 5] {
+        pack_constants(&self.function.constants())
+    }
+
+    fn lanes(&self) -> Lanes {
+        self.lanes
+    }
+
+    fn with_lanes(self, lanes: Lanes) -> Self {
+        Self { lanes, ..self }
+    }
+
+    fn places(&mut self) -> &mut Places {
+        &mut self.places
+    }
+
+    fn kernel(&self) -> Kernel {
+        self.link()
+    }
+}
+
+/// The loop of every kernel that computes its units one by one.
+pub(super) const MAP: &str = include_str!("../../shaders/elementwise/map.wgsl");
 
 pub(super) const CHANNEL: &str = include_str!("../../shaders/elementwise/channel.wgsl");
 
 /// `learned(k, e)`: learnable parameter k for element e, from a table [k][channel] or, where it is shared, [k].
 pub(super) const LEARNED: &str = "fn learned(k: u32, e: u32) -> f32 {\n    \
      return load_learned(k * params.learned_channels + channel(e) % params.learned_channels);\n}\n";
+
+/// `alias Lanes`: what a unit is.
+pub(super) const fn unit_file(lanes: Lanes) -> &'static str {
+    match lanes {
+        Lanes::One => include_str!("../../shaders/elementwise/lanes/unit1.wgsl"),
+        _ => include_str!("../../shaders/elementwise/lanes/unit4.wgsl"),
+    }
+}
+
+/// `kept_lanes(i)` and `masked(v, kept)`: dropout, or none.
+pub(super) fn dropout_files(dropout: bool, lanes: Lanes) -> impl Iterator<Item = &'static str> {
+    let kept = match (dropout, lanes) {
+        (false, _) => include_str!("../../shaders/dropout/none.wgsl"),
+        (true, Lanes::One) => include_str!("../../shaders/dropout/kept1.wgsl"),
+        (true, _) => include_str!("../../shaders/dropout/kept4.wgsl"),
+    };
+    let random = dropout.then_some([PHILOX, include_str!("../../shaders/dropout/dropout.wgsl")]);
+    std::iter::once(kept).chain(random.into_iter().flatten())
+}
+
+/// Random numbers by counter and key.
+pub(super) const PHILOX: &str = include_str!("../../shaders/random/philox.wgsl");
 
 /// The files of maths that a function needs.
 pub(super) fn function_files(function: &Function, backward: bool) -> impl Iterator<Item = &'static str> {

@@ -105,12 +105,19 @@ pub struct Operand {
     pub index: Index,
     /// Whether the kernel writes it.
     pub written: bool,
+    /// Whether every dispatch may read any of it: biases, learned parameters, what steers a kernel.
+    pub whole: bool,
 }
 
 impl Operand {
     /// An operand side by side in a binding of its own.
     pub fn new(name: &'static str, element: Element, lanes: Lanes, written: bool) -> Self {
-        Self { name, binding: name.into(), element, lanes, index: Index::Flat, written }
+        Self { name, binding: name.into(), element, lanes, index: Index::Flat, written, whole: false }
+    }
+
+    /// An operand that is read one element at a time, at any place.
+    pub fn table(name: &'static str, element: Element) -> Self {
+        Self { whole: true, ..Self::new(name, element, Lanes::One, false) }
     }
 
     /// The same operand at another place.

@@ -3,11 +3,11 @@
 
 use naga::proc::Layouter;
 
-use super::elementwise::Variant;
+use super::elementwise::{Mapped as _, Pass, Variant};
 use super::function::Function;
 use super::matmul::{self, Capabilities, Loop, Matrices, Products};
 use super::operand::Lanes;
-use super::reduce::{self, Terms};
+use super::reduce::{self, Inputs, Terms};
 use super::{Access, Kernel};
 use crate::activation::Activation;
 use crate::custom::Custom;
@@ -26,18 +26,21 @@ fn elementwise() -> Vec<Kernel> {
     let mut kernels = Vec::new();
     for function in functions() {
         let gated = matches!(function, Function::Gate(_));
-        for backward in [false, true] {
+        for pass in [Pass::Forward, Pass::Backward, Pass::Joint] {
             for element in Element::ALL {
                 for lanes in [Lanes::Four, Lanes::One] {
-                    let layouts: &[Layout] = if gated { &Layout::ALL } else { &[Layout::Separate] };
+                    let layouts: &[Layout] = if gated && pass != Pass::Joint { &Layout::ALL } else { &[Layout::Separate] };
                     for layout in layouts {
-                        let mut variant = Variant::new(function.clone(), backward, element);
+                        let mut variant = Variant::new(function.clone(), pass, element);
                         variant.lanes = lanes;
                         variant.layout = *layout;
                         kernels.push(variant.kernel());
                         // The options together, on one kind, are the largest kernel.
-                        variant.bias = true;
+                        variant.bias = pass != Pass::Joint;
                         variant.learned = function.learnable_len() > 0;
+                        kernels.push(variant.kernel());
+                        variant.bias = false;
+                        variant.dropout = true;
                         kernels.push(variant.kernel());
                     }
                 }
@@ -50,18 +53,25 @@ fn elementwise() -> Vec<Kernel> {
 fn sums() -> Vec<Kernel> {
     let mut kernels = vec![reduce::sums()];
     for function in functions() {
-        for terms in [Terms::Learned, Terms::Bias] {
-            if terms == Terms::Learned && function.learnable_len() == 0 {
-                continue;
-            }
-            for element in Element::ALL {
-                let bias = terms == Terms::Bias;
-                let learned = function.learnable_len() > 0;
-                kernels.push(
-                    reduce::Variant { function: function.clone(), element, layout: Layout::Separate, terms, bias, learned }.partials(),
-                );
+        for element in Element::ALL {
+            let inputs = |bias| Inputs {
+                function: function.clone(),
+                element,
+                layout: Layout::Separate,
+                bias,
+                learned: function.learnable_len() > 0,
+                dropout: true,
+            };
+            kernels.push(Terms::Bias(inputs(true)).partials());
+            if function.learnable_len() > 0 {
+                kernels.push(Terms::Learned(inputs(false)).partials());
             }
         }
+    }
+    for x in Element::ALL {
+        let of = [Terms::Squares, Terms::Values, Terms::NonZeros, Terms::Underflows].map(|terms| terms(x));
+        let differences = Element::ALL.map(|target| Terms::SquaredDifferences { x, target });
+        kernels.extend(of.into_iter().chain(differences).map(|terms| terms.partials()));
     }
     kernels
 }
@@ -215,7 +225,7 @@ macro_rules! assert_block {
 fn uniform_blocks_equal_their_twins_in_rust() {
     let function = Function::Activation(Activation::Relu);
     assert_block!(
-        &Variant::new(function.clone(), false, Element::F32).kernel(),
+        &Variant::new(function.clone(), Pass::Forward, Element::F32).kernel(),
         crate::ops::ElementwiseParams,
         fence,
         count,
@@ -226,7 +236,8 @@ fn uniform_blocks_equal_their_twins_in_rust() {
         learned_channels,
         bias_channels,
         offsets,
-        constants
+        constants,
+        dropout
     );
     assert_block!(
         &sums()[1],
@@ -244,7 +255,8 @@ fn uniform_blocks_equal_their_twins_in_rust() {
         learned_channels,
         bias_channels,
         offsets,
-        constants
+        constants,
+        dropout
     );
     assert_block!(
         &products()[0],

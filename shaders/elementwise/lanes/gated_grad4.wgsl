@@ -1,7 +1,3 @@
-// A unit is four consecutive elements.
-
-alias Lanes = vec4<f32>;
-
 /// The gradients for gate and for up.
 fn gated_grad_lanes(g: Lanes, u: Lanes, dy: Lanes, i: u32) -> array<Lanes, 2> {
     let e = 4u * i;

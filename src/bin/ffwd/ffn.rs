@@ -70,7 +70,7 @@ fn gradients(
     dy: &Tensor,
 ) -> Result<Vec<(String, HostTensor)>, CliError> {
     let (dx, gradients) = (gpu.zeros(x.shape(), x.element())?, layer.gradients()?);
-    layer.backward(FeedForwardBackward { x, dy, dx: Some(&dx), gradients: &gradients, accumulate: false })?.submit(gpu);
+    layer.backward(FeedForwardBackward { dx: Some(&dx), ..FeedForwardBackward::new(x, dy, &gradients) })?.submit(gpu);
     let mut outputs = vec![("dx".to_owned(), files::download(gpu, &dx)?)];
     // A bias that the model lacks beside one that it has is zeros on the device.
     let roles: Vec<_> = weights.operands().into_iter().map(|(role, _)| role).collect();

@@ -15,6 +15,8 @@ mod progress;
 mod report;
 mod run;
 mod table;
+#[allow(dead_code, reason = "its subcommand is yet to come")]
+mod train;
 mod tune;
 mod verify;
 

@@ -1,13 +1,14 @@
 //! `ffwd plot`: curves of activations and their derivatives, computed on the device.
 
 mod chart;
-mod font;
+pub mod font;
+pub mod frame;
 mod png;
-mod scene;
+pub mod scene;
 mod svg;
 
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use ffwd::{Activation, activate, activate_backward};
 
@@ -15,6 +16,7 @@ use crate::adapter::AdapterArgs;
 use crate::error::{CliError, message};
 use crate::files::Output;
 use chart::Curve;
+use scene::Scene;
 
 /// Samples of a curve; odd, so that 0 is one of them in a symmetric range.
 const SAMPLES: usize = 801;
@@ -41,14 +43,22 @@ fn range(text: &str) -> Result<(f32, f32), String> {
     }
 }
 
+/// What makes the bytes of a picture's file.
+pub type Render = fn(&Scene) -> Result<Vec<u8>, CliError>;
+
+/// The kind of picture that a file's name asks for.
+pub fn renderer(file: &Path) -> Result<Render, CliError> {
+    let extension = file.extension().map(|extension| extension.to_string_lossy().to_lowercase());
+    match extension.as_deref() {
+        Some("svg") => Ok(|scene| Ok(svg::render(scene).into_bytes())),
+        Some("png") => Ok(png::render),
+        _ => message(format!("{}: a name in .svg or .png is needed", file.display())),
+    }
+}
+
 /// Draws the curves.
 pub fn run(args: &Args, adapter: &AdapterArgs, out: &mut dyn Write) -> Result<(), CliError> {
-    let extension = args.output.extension().map(|extension| extension.to_string_lossy().to_lowercase());
-    let render: fn(&scene::Scene) -> Result<Vec<u8>, CliError> = match extension.as_deref() {
-        Some("svg") => |scene| Ok(svg::render(scene).into_bytes()),
-        Some("png") => png::render,
-        _ => return message(format!("{}: a name in .svg or .png is needed", args.output.display())),
-    };
+    let render = renderer(&args.output)?;
     let output = Output::check(&args.output)?;
     let activations = args.names.iter().map(|name| Activation::parse(name)).collect::<Result<Vec<_>, _>>()?;
     let gpu = adapter.open()?;

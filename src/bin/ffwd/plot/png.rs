@@ -36,6 +36,9 @@ pub fn render(scene: &Scene) -> Result<Vec<u8>, CliError> {
                     canvas.stroke(&line, *color, size * font::STROKE);
                 }
             }
+            Item::Bar { from, to, color } => canvas.fill(*from, *to, *color),
+            // A line of no length with round ends.
+            Item::Dot { at, radius, color } => canvas.stroke(&[*at, *at], *color, 2.0 * radius),
         }
     }
     canvas.encode().map_err(|error| CliError::Message(format!("cannot encode the picture: {error}")))
@@ -71,10 +74,27 @@ impl Canvas {
             }
         }
         for (i, cover) in covered.into_iter().enumerate().filter(|(_, cover)| *cover > 0.0) {
-            let (x, y) = (left + i % (right - left), top + i / (right - left));
-            for (channel, ink) in self.pixels[y * self.width + x].iter_mut().zip(color) {
-                *channel += (f32::from(ink) - *channel) * cover;
+            self.paint(left + i % (right - left), top + i / (right - left), color, cover);
+        }
+    }
+
+    /// Fills a rectangle; a pixel that it covers in part gets a part of the colour.
+    fn fill(&mut self, from: Point, to: Point, color: Color) {
+        let span = |k: usize, most: usize| {
+            let (low, high) = (from[k].min(to[k]).max(0.0) * SCALE, (from[k].max(to[k]) * SCALE).min(most as f64));
+            let cover = move |i: usize| (high.min(i as f64 + 1.0) - low.max(i as f64)) as f32;
+            (low.floor() as usize..high.ceil() as usize).map(move |i| (i, cover(i)))
+        };
+        for (y, down) in span(1, self.height) {
+            for (x, across) in span(0, self.width) {
+                self.paint(x, y, color, across * down);
             }
+        }
+    }
+
+    fn paint(&mut self, x: usize, y: usize, color: Color, cover: f32) {
+        for (channel, ink) in self.pixels[y * self.width + x].iter_mut().zip(color) {
+            *channel += (f32::from(ink) - *channel) * cover;
         }
     }
 

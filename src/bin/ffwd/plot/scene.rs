@@ -44,6 +44,36 @@ pub enum Item {
         /// What stands at `at`.
         anchor: Anchor,
     },
+    /// A rectangle.
+    Bar {
+        /// A corner.
+        from: Point,
+        /// The corner opposite.
+        to: Point,
+        /// Its colour.
+        color: Color,
+    },
+    /// A disc.
+    Dot {
+        /// Its centre.
+        at: Point,
+        /// Its radius.
+        radius: f64,
+        /// Its colour.
+        color: Color,
+    },
+}
+
+impl Item {
+    /// A line from one point to another.
+    pub fn line(from: Point, to: Point, color: Color, width: f64) -> Self {
+        Self::Line { points: vec![from, to], color, width, dash: None }
+    }
+
+    /// A text on one line.
+    pub fn text(at: Point, text: impl Into<String>, size: f64, color: Color, anchor: Anchor) -> Self {
+        Self::Text { at, text: text.into(), size, color, anchor }
+    }
 }
 
 /// A picture.

@@ -45,6 +45,18 @@ pub fn render(scene: &Scene) -> String {
                     "<text x=\"{x:.2}\" y=\"{y:.2}\" font-size=\"{size}\" fill=\"{color}\" text-anchor=\"{anchor}\">{line}</text>"
                 )
             }
+            Item::Bar { from, to, color } => {
+                let [left, top] = [0, 1].map(|k| from[k].min(to[k]));
+                let [width, height] = [0, 1].map(|k| (to[k] - from[k]).abs());
+                writeln!(
+                    text,
+                    "<rect x=\"{left:.2}\" y=\"{top:.2}\" width=\"{width:.2}\" height=\"{height:.2}\" fill=\"{}\"/>",
+                    hex(*color)
+                )
+            }
+            Item::Dot { at: [x, y], radius, color } => {
+                writeln!(text, "<circle cx=\"{x:.2}\" cy=\"{y:.2}\" r=\"{radius}\" fill=\"{}\"/>", hex(*color))
+            }
         };
     }
     text.push_str("</g>\n</svg>\n");

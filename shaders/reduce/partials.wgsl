@@ -1,4 +1,4 @@
-// First stage of the gradients of learned parameters and of a bias. Invocation (split, channel) adds up
+// First stage of every sum over elements. Invocation (split, channel) adds up
 // every SPLITS-th element of its channel, in order: neighbours read neighbours, and the sum is the same on
 // every run. TERMS sums are kept side by side.
 
@@ -20,8 +20,9 @@ struct Params {
     inner: u32,
     learned_channels: u32,
     bias_channels: u32,
-    offsets: array<vec4<u32>, 2>,
+    offsets: array<vec4<u32>, 3>,
     constants: array<vec4<f32>, 5>,
+    dropout: array<vec4<u32>, 2>,
 }
 
 @compute @workgroup_size(64)

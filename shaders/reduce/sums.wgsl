@@ -8,6 +8,8 @@ struct Params {
     first: u32,
     count: u32,
     offset: u32,
+    /// Whether they are added to what is there.
+    accumulate: u32,
 }
 
 @compute @workgroup_size(64)
@@ -19,7 +21,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
     if id >= params.count {
         return;
     }
-    var total = 0.0;
+    var total = select(0.0, sums_data[params.offset + id], params.accumulate != 0u);
     for (var s = 0u; s < params.splits; s++) {
         total += partials_data[s * params.sums + params.first + id];
     }

@@ -1,0 +1,5 @@
+//! Networks that differ in their activation, trained side by side.
+
+mod course;
+mod panels;
+mod picture;

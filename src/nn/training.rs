@@ -1,0 +1,170 @@
+//! A layer bound for training: forward, what it keeps, and backward.
+
+use super::backward::{Between, FeedForwardBackward};
+use super::feed_forward::{FeedForward, FeedForwardArgs};
+use super::workspace::Workspace;
+use crate::activation::Activation;
+use crate::error::Error;
+use crate::gpu::{Plan, Tensor};
+use crate::ops::{Activate, Forward, GateInput, GatedForward, Linear, LinearArgs, Weights};
+use crate::sizing::Policy;
+
+/// Operands of a layer in training.
+#[derive(Debug, Clone, Copy)]
+pub struct FeedForwardTraining<'a> {
+    /// Output, `[.., d_model]`, in any kind.
+    pub y: &'a Tensor,
+    /// The input, the gradients, and whether the input is added to the output.
+    pub backward: FeedForwardBackward<'a>,
+    /// What is kept from forward to backward besides x.
+    pub policy: Policy,
+    /// Memory that is shared with other layers.
+    pub workspace: &'a Workspace,
+}
+
+/// A layer bound to the tensors of a training step. Backward writes over what forward kept, so it can be had only once for
+/// each forward: [`BoundTraining::forward`] lends what is kept, and [`Kept::backward`] takes it.
+///
+/// ```compile_fail
+/// # fn twice(layer: &mut ffwd::nn::BoundTraining, encoder: &mut ffwd::wgpu::CommandEncoder) {
+/// let kept = layer.forward(encoder);
+/// kept.backward(encoder);
+/// kept.backward(encoder); // what was kept is gone
+/// # }
+/// ```
+///
+/// Nor can another forward write over it before backward has read it:
+///
+/// ```compile_fail
+/// # fn over(layer: &mut ffwd::nn::BoundTraining, encoder: &mut ffwd::wgpu::CommandEncoder) {
+/// let kept = layer.forward(encoder);
+/// let other = layer.forward(encoder); // `layer` is lent to `kept`
+/// kept.backward(encoder);
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct BoundTraining {
+    forward: Plan,
+    backward: Plan,
+    kept: u64,
+}
+
+/// What a forward pass kept for its backward pass.
+#[derive(Debug)]
+#[must_use = "without a backward pass, nothing was to be kept"]
+pub struct Kept<'a>(&'a mut BoundTraining);
+
+impl BoundTraining {
+    /// Appends the forward pass. It never submits, waits, maps or allocates.
+    pub fn forward(&mut self, encoder: &mut wgpu::CommandEncoder) -> Kept<'_> {
+        self.forward.record(encoder);
+        Kept(self)
+    }
+
+    /// Bytes that are kept from forward to backward besides x: nothing with [`Policy::Recompute`], else tokens * d_ff
+    /// elements of hidden's kind, twice that for a gated layer.
+    pub fn kept_bytes(&self) -> u64 {
+        self.kept
+    }
+
+    /// Both passes, for those who see to it that they alternate.
+    pub(crate) fn into_plans(self) -> (Plan, Plan) {
+        (self.forward, self.backward)
+    }
+}
+
+impl Kept<'_> {
+    /// Appends the backward pass. It never submits, waits, maps or allocates.
+    pub fn backward(self, encoder: &mut wgpu::CommandEncoder) {
+        self.0.backward.record(encoder);
+    }
+}
+
+impl FeedForward {
+    /// Binds a training step: y = layer(x), with dropout as [`FeedForward::with_dropout`] says, plus x where `residual` is
+    /// set; then the gradients of `sum(dy * y)`, the same bits on every run.
+    ///
+    /// With [`Policy::Keep`] what the activation or the gate is applied to is kept in memory of the layer's own
+    /// ([`BoundTraining::kept_bytes`]) and becomes its gradient; with [`Policy::Recompute`] it is computed again, one product
+    /// more (a gated layer: two), and both live in the workspace.
+    ///
+    /// # Errors
+    /// As [`FeedForward::plan`] and [`FeedForward::backward`]; a workspace that is too small.
+    pub fn train(&self, args: FeedForwardTraining<'_>) -> Result<BoundTraining, Error> {
+        let FeedForwardTraining { y, backward, policy, workspace } = args;
+        let x = backward.x;
+        let tokens = x.rows_cols().0;
+        let hidden = workspace.hidden(tokens, self)?;
+        let (forward, z, again) = match policy {
+            Policy::Keep => {
+                let tensors = 1 + usize::from(self.is_gated());
+                let zeros = |_| self.gpu().zeros(&[tokens, self.d_ff()], self.hidden_element());
+                let z: Vec<_> = (0..tensors).map(zeros).collect::<Result<_, _>>()?;
+                (self.into_hidden(x, &z)?.then(self.apply(&z, &hidden)?), z, None)
+            }
+            Policy::Recompute => {
+                let z = workspace.between(tokens, self)?;
+                let again = self.into_hidden(x, &z)?;
+                let first = self.first_product(&x.view(0, &[tokens, self.d_model()])?, &hidden)?;
+                (first.then(self.drop_hidden(&hidden)?), z, Some(again))
+            }
+        };
+        let out_of = self.second_product(&hidden, &y.view(0, &[tokens, self.d_model()])?, backward.residual.then_some(x))?;
+        let from = self.backward_from(backward, &z, workspace)?;
+        let kept = if policy == Policy::Keep { z.iter().map(Tensor::bytes).sum() } else { 0 };
+        let backward = match again {
+            Some(again) => again.then(from),
+            None => from,
+        };
+        Ok(BoundTraining { forward: forward.then(out_of), backward, kept })
+    }
+
+    /// What the activation or the gate is applied to.
+    pub(super) fn into_hidden(&self, x: &Tensor, z: &[Tensor]) -> Result<Plan, Error> {
+        let x = x.view(0, &[x.rows_cols().0, self.d_model()])?;
+        let product = |weight, bias, z| {
+            let args = LinearArgs::new(&x, Weights::One { weight, bias }, z);
+            Linear::new(self.gpu(), Activation::Identity).with_tuning(self.tuning()).plan(args)
+        };
+        match (self.layer(), z) {
+            (super::Layer::Dense { w1, b1, .. }, [z, ..]) => product(w1, b1.as_ref(), z),
+            (super::Layer::Gated { w_gate, w_up, biases, .. }, [g, u]) => {
+                let (b_gate, b_up) = biases.as_ref().map(|(gate, up)| (gate, up)).unzip();
+                Ok(product(w_gate, b_gate, g)?.then(product(w_up, b_up, u)?))
+            }
+            _ => Err(Error::Unsupported { function: "a layer".into(), what: "room for gate and up" }),
+        }
+    }
+
+    /// Hidden of z, with dropout.
+    fn apply(&self, z: &[Tensor], hidden: &Tensor) -> Result<Plan, Error> {
+        let (bias, parameters) = (None, self.parameters());
+        match (self.between(), z) {
+            (Between::Gate(of), [gate, up]) => {
+                of.forward(GatedForward { input: GateInput::Separate { gate, up }, y: hidden, bias: None, parameters })
+            }
+            (Between::Activation(of), [x, ..]) => of.forward(Forward { x, y: hidden, bias, parameters }),
+            _ => Err(Error::Unsupported { function: "a layer".into(), what: "input of its activation or gate" }),
+        }
+    }
+
+    /// Dropout of hidden, in place.
+    fn drop_hidden(&self, hidden: &Tensor) -> Result<Plan, Error> {
+        match self.dropout() {
+            Some((dropout, counter)) => {
+                let activate = Activate::new(self.gpu(), Activation::Identity).with_dropout(*dropout, counter);
+                activate.forward(Forward { x: hidden, y: hidden, bias: None, parameters: None })
+            }
+            None => crate::gpu::PlanBuilder::new(self.gpu()).finish(),
+        }
+    }
+
+    /// Hidden and y, as [`FeedForward::plan`], plus x where `residual` is set; without dropout.
+    ///
+    /// # Errors
+    /// As [`FeedForward::plan`].
+    pub fn evaluate(&self, args: FeedForwardArgs<'_>, residual: bool) -> Result<Plan, Error> {
+        let first = self.first_product(args.x, args.hidden)?;
+        Ok(first.then(self.second_product(args.hidden, args.y, residual.then_some(args.x))?))
+    }
+}
