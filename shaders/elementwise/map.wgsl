@@ -20,8 +20,9 @@ struct Params {
     offsets: array<vec4<u32>, 3>,
     /// Parameters of the activation, each as (high, low).
     constants: array<vec4<f32>, 5>,
-    /// Of dropout: the key, the stream, what random words must reach; then the bits of the factor of what is kept.
-    dropout: array<vec4<u32>, 2>,
+    /// Of random numbers: the key, the stream, and of dropout what words must reach; the bits of the factor of what is
+    /// kept; then numbers of an operation's own.
+    random: array<vec4<u32>, 2>,
 }
 
 const WORKGROUP = 256u;

@@ -22,7 +22,7 @@ struct Params {
     bias_channels: u32,
     offsets: array<vec4<u32>, 3>,
     constants: array<vec4<f32>, 5>,
-    dropout: array<vec4<u32>, 2>,
+    random: array<vec4<u32>, 2>,
 }
 
 @compute @workgroup_size(64)

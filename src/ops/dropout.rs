@@ -36,12 +36,15 @@ pub(super) struct Random {
     pub threshold: u32,
     /// Factor of what is kept.
     pub scale: f32,
+    /// What an operation of its own kind needs besides.
+    pub numbers: [u32; 3],
 }
 
 impl Random {
     /// As uniform blocks hold it.
     pub(super) const fn words(self) -> [[u32; 4]; 2] {
-        [[self.seed as u32, (self.seed >> 32) as u32, self.stream, self.threshold], [self.scale.to_bits(), 0, 0, 0]]
+        let [a, b, c] = self.numbers;
+        [[self.seed as u32, (self.seed >> 32) as u32, self.stream, self.threshold], [self.scale.to_bits(), a, b, c]]
     }
 }
 
@@ -79,5 +82,5 @@ pub(super) fn operand<'a>(dropout: Option<&'a (Dropout, Counter)>, operands: &mu
     operands.push(Given { name: "counter", tensor: counter.tensor(), half: 0 });
     // A float becomes the nearest integer that there is.
     let threshold = (probability * 2.0_f64.powi(32)).round() as u32;
-    Ok(Random { seed: *seed, stream: *stream, threshold, scale: (1.0 / (1.0 - probability)) as f32 })
+    Ok(Random { seed: *seed, stream: *stream, threshold, scale: (1.0 / (1.0 - probability)) as f32, numbers: [0; 3] })
 }

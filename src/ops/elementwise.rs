@@ -25,7 +25,7 @@ pub(crate) struct Params {
     pub bias_channels: u32,
     pub offsets: [[u32; 4]; 3],
     pub constants: [[f32; 4]; 5],
-    pub dropout: [[u32; 4]; 2],
+    pub random: [[u32; 4]; 2],
 }
 
 /// One operand as the caller gave it.
@@ -197,7 +197,7 @@ impl Call<'_> {
             bias_channels: self.bias_channels() as u32,
             offsets: [[0; 4]; 3],
             constants: variant.constants(),
-            dropout: self.random.words(),
+            random: self.random.words(),
         };
         let mut bounds = Vec::new();
         let mut bound_names: Vec<String> = Vec::new();

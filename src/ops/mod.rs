@@ -9,6 +9,7 @@ mod gated;
 mod linear;
 mod product;
 mod reduce;
+pub(crate) mod steps;
 mod tuner;
 
 pub use activate::{Activate, Backward, Forward};

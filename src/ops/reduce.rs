@@ -29,7 +29,7 @@ pub(crate) struct PartialsParams {
     pub bias_channels: u32,
     pub offsets: [[u32; 4]; 3],
     pub constants: [[f32; 4]; 5],
-    pub dropout: [[u32; 4]; 2],
+    pub random: [[u32; 4]; 2],
 }
 
 /// The uniform block of shaders/reduce/sums.wgsl.
@@ -172,7 +172,7 @@ impl Sums<'_> {
             bias_channels: self.call.bias_channels() as u32,
             offsets: [[0; 4]; 3],
             constants: pack_constants(&self.terms.function().map(Function::constants).unwrap_or_default()),
-            dropout: self.call.random.words(),
+            random: self.call.random.words(),
         };
         let mut bounds = Vec::new();
         let operands = self.terms.operands();

@@ -290,17 +290,19 @@ pub(super) const fn unit_file(lanes: Lanes) -> &'static str {
 
 /// `kept_lanes(i)` and `masked(v, kept)`: dropout, or none.
 pub(super) fn dropout_files(dropout: bool, lanes: Lanes) -> impl Iterator<Item = &'static str> {
-    let kept = match (dropout, lanes) {
-        (false, _) => include_str!("../../shaders/dropout/none.wgsl"),
-        (true, Lanes::One) => include_str!("../../shaders/dropout/kept1.wgsl"),
-        (true, _) => include_str!("../../shaders/dropout/kept4.wgsl"),
-    };
-    let random = dropout.then_some([PHILOX, include_str!("../../shaders/dropout/dropout.wgsl")]);
-    std::iter::once(kept).chain(random.into_iter().flatten())
+    let file = if dropout { include_str!("../../shaders/dropout/dropout.wgsl") } else { include_str!("../../shaders/dropout/none.wgsl") };
+    let random = dropout.then(|| random_files(lanes));
+    std::iter::once(file).chain(random.into_iter().flatten())
 }
 
-/// Random numbers by counter and key.
-pub(super) const PHILOX: &str = include_str!("../../shaders/random/philox.wgsl");
+/// `unit_words(i, count)`: random words by counter and key.
+pub(super) const fn random_files(lanes: Lanes) -> [&'static str; 2] {
+    let words = match lanes {
+        Lanes::One => include_str!("../../shaders/random/words1.wgsl"),
+        _ => include_str!("../../shaders/random/words4.wgsl"),
+    };
+    [include_str!("../../shaders/random/philox.wgsl"), words]
+}
 
 /// The files of maths that a function needs.
 pub(super) fn function_files(function: &Function, backward: bool) -> impl Iterator<Item = &'static str> {

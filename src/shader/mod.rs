@@ -12,6 +12,7 @@ pub mod operand;
 pub mod reduce;
 #[cfg(test)]
 mod tests;
+pub mod update;
 
 pub use operand::{Access, Binding};
 

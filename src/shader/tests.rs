@@ -36,12 +36,14 @@ fn elementwise() -> Vec<Kernel> {
                         variant.layout = *layout;
                         kernels.push(variant.kernel());
                         // The options together, on one kind, are the largest kernel.
-                        variant.bias = pass != Pass::Joint;
-                        variant.learned = function.learnable_len() > 0;
-                        kernels.push(variant.kernel());
-                        variant.bias = false;
-                        variant.dropout = true;
-                        kernels.push(variant.kernel());
+                        if element == Element::F16 {
+                            variant.bias = pass != Pass::Joint;
+                            variant.learned = function.learnable_len() > 0;
+                            kernels.push(variant.kernel());
+                            variant.bias = false;
+                            variant.dropout = true;
+                            kernels.push(variant.kernel());
+                        }
                     }
                 }
             }
@@ -150,7 +152,7 @@ fn ceilings() -> Vec<Kernel> {
 }
 
 fn all() -> Vec<Kernel> {
-    elementwise().into_iter().chain(sums()).chain(products()).chain(ceilings()).collect()
+    super::update::all().into_iter().chain(elementwise()).chain(sums()).chain(products()).chain(ceilings()).collect()
 }
 
 fn parse(kernel: &Kernel) -> (naga::Module, naga::valid::ModuleInfo) {
@@ -237,7 +239,7 @@ fn uniform_blocks_equal_their_twins_in_rust() {
         bias_channels,
         offsets,
         constants,
-        dropout
+        random
     );
     assert_block!(
         &sums()[1],
@@ -256,7 +258,7 @@ fn uniform_blocks_equal_their_twins_in_rust() {
         bias_channels,
         offsets,
         constants,
-        dropout
+        random
     );
     assert_block!(
         &products()[0],
@@ -279,7 +281,7 @@ fn uniform_blocks_equal_their_twins_in_rust() {
         assert_block!(kernel, crate::bench::FmaParams, turns, factor, term, padding);
     }
     let (fields, size) = block(&reduce::sums());
-    assert_eq!(fields.last(), Some(&("offset".to_owned(), 16)));
+    assert_eq!(fields.last(), Some(&("accumulate".to_owned(), 20)));
     assert!(size as usize <= size_of::<crate::ops::SumsParams>());
 }
 

@@ -1,0 +1,3 @@
+fn drawn_lanes(words: Words) -> Lanes {
+    return drawn(words);
+}

@@ -1,0 +1,3 @@
+fn character_lanes(i: u32) -> Lanes {
+    return character(i);
+}
