@@ -110,6 +110,16 @@ pub enum Error {
         /// What it lacks.
         what: &'static str,
     },
+    /// Training went wrong in a way that no further step mends.
+    #[error("training failed at step {step}: {reason}, first in `{tensor}`")]
+    Training {
+        /// The step, from 0.
+        step: u32,
+        /// The first tensor that shows it.
+        tensor: String,
+        /// What it shows.
+        reason: String,
+    },
     /// The device ran out of memory.
     #[error("out of GPU memory: {requested} bytes for `{what}`")]
     OutOfMemory {

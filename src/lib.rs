@@ -40,6 +40,7 @@ pub mod report;
 pub mod shader;
 pub mod sizing;
 pub mod slices;
+pub mod train;
 pub mod tuning;
 pub mod verify;
 pub mod weights;

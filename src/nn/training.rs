@@ -63,7 +63,7 @@ impl BoundTraining {
 
     /// Bytes that are kept from forward to backward besides x: nothing with [`Policy::Recompute`], else tokens * d_ff
     /// elements of hidden's kind, twice that for a gated layer.
-    pub fn kept_bytes(&self) -> u64 {
+    pub const fn kept_bytes(&self) -> u64 {
         self.kept
     }
 

@@ -62,8 +62,11 @@ impl Workspace {
         tensors.map(|tensor| tensor.buffer().size()).sum()
     }
 
-    /// Hidden of so many tokens.
-    pub(super) fn hidden(&self, tokens: usize, layer: &FeedForward) -> Result<Tensor, Error> {
+    /// Hidden of so many tokens of a layer: what a forward pass that uses it leaves there.
+    ///
+    /// # Errors
+    /// [`Error::Limit`] where the workspace is for fewer tokens.
+    pub fn hidden(&self, tokens: usize, layer: &FeedForward) -> Result<Tensor, Error> {
         self.part(&self.hidden, tokens, layer.d_ff())
     }
 

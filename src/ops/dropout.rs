@@ -67,7 +67,7 @@ impl Counter {
         gpu.queue().write_buffer(self.tensor.buffer(), self.tensor.offset() * Element::F32.size(), &count.to_le_bytes());
     }
 
-    pub(super) const fn tensor(&self) -> &Tensor {
+    pub(crate) const fn tensor(&self) -> &Tensor {
         &self.tensor
     }
 }

@@ -144,7 +144,7 @@ impl Sums<'_> {
             let bounds = vec![Bound::whole(self.gpu, &partials, Lanes::One).0, bound];
             builder.push(&reduce::sums(), bytemuck::bytes_of(&params), bounds, each.div_ceil(64))?;
         }
-        builder.finish()
+        Ok(builder.finish()?.with_scratch(partials.buffer().size()))
     }
 
     /// Partial sums of elements `start..start + len` into rows `first_split..` of `partials`.
