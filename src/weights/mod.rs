@@ -30,6 +30,6 @@ pub use feed_forward::FeedForwardWeights;
 pub use gguf::{Gguf, Value, read_gguf};
 pub use host::{HostData, HostTensor};
 pub use model::load_feed_forward;
-pub use safetensors::{read_safetensors, write_safetensors};
+pub use safetensors::{read_safetensors, write_safetensors, write_safetensors_with};
 pub use tensors::{Encoding, Tensors};
 pub use whole_file::WholeFile;

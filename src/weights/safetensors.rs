@@ -1,6 +1,7 @@
 //! Safetensors files (<https://github.com/huggingface/safetensors#format>): a thin layer over the `safetensors` crate, which
 //! parses and checks the header; the tensors themselves are not read before they are asked for.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Read as _;
 use std::path::Path;
@@ -38,7 +39,8 @@ pub fn read_safetensors(path: impl AsRef<Path>) -> Result<Tensors> {
         };
         (name, entry)
     });
-    Ok(Tensors { entries: entries.collect(), file: path.to_owned(), store: Store::File(Mutex::new(file)) })
+    let (entries, texts) = (entries.collect(), metadata.metadata().clone().unwrap_or_default().into_iter().collect());
+    Ok(Tensors { entries, file: path.to_owned(), store: Store::File(Mutex::new(file)), metadata: texts })
 }
 
 /// The header, and where the data starts.
@@ -87,11 +89,23 @@ fn encoding(dtype: Dtype) -> Encoding {
 /// [`WeightsError::Bytes`] where a tensor's shape and bytes disagree, [`WeightsError::Duplicate`],
 /// [`WeightsError::ReservedName`], [`WeightsError::Io`].
 pub fn write_safetensors<S: AsRef<str>>(path: impl AsRef<Path>, tensors: &[(S, HostTensor)]) -> Result<()> {
+    write_safetensors_with(path, tensors, &BTreeMap::new())
+}
+
+/// The same with text by name, [`Tensors::metadata`].
+///
+/// # Errors
+/// As [`write_safetensors`].
+pub fn write_safetensors_with<S: AsRef<str>>(
+    path: impl AsRef<Path>,
+    tensors: &[(S, HostTensor)],
+    metadata: &BTreeMap<String, String>,
+) -> Result<()> {
     let path = path.as_ref();
     let mut sorted: Vec<(&str, &HostTensor)> = tensors.iter().map(|(name, tensor)| (name.as_ref(), tensor)).collect();
     // The widest kind first, as the format's own library has it: every tensor is then aligned in a mapped file.
     sorted.sort_by(|(a, s), (b, t)| dtype(t.element()).cmp(&dtype(s.element())).then(a.cmp(b)));
-    let header = header(path, &sorted)?;
+    let header = header(path, &sorted, metadata)?;
     let length = (header.len() as u64).to_le_bytes();
     let data = sorted.iter().map(|(_, tensor)| tensor.data.bytes.as_slice());
     let written = WholeFile::check(path).and_then(|file| file.write([&length[..], &header].into_iter().chain(data)));
@@ -107,7 +121,7 @@ fn dtype(element: Element) -> Dtype {
 }
 
 /// The header's text, padded to 8 bytes.
-fn header(path: &Path, sorted: &[(&str, &HostTensor)]) -> Result<Vec<u8>> {
+fn header(path: &Path, sorted: &[(&str, &HostTensor)], texts: &BTreeMap<String, String>) -> Result<Vec<u8>> {
     let mut seen = std::collections::HashSet::new();
     let mut offset = 0_usize;
     let mut infos = Vec::new();
@@ -124,7 +138,8 @@ fn header(path: &Path, sorted: &[(&str, &HostTensor)]) -> Result<Vec<u8>> {
         let info = TensorInfo { dtype: dtype(tensor.element()), shape: tensor.shape.clone(), data_offsets: (start, offset) };
         infos.push(((*name).to_owned(), info));
     }
-    let metadata = Metadata::new(None, infos).map_err(|e| bad_header(path, e.to_string()))?;
+    let texts = (!texts.is_empty()).then(|| texts.clone().into_iter().collect());
+    let metadata = Metadata::new(texts, infos).map_err(|e| bad_header(path, e.to_string()))?;
     let mut text = serde_json::to_vec(&metadata).map_err(|e| bad_header(path, e.to_string()))?;
     text.resize(text.len().next_multiple_of(PREFIX as usize), b' ');
     let length = text.len() as u64;
@@ -170,6 +185,10 @@ mod tests {
             }
         }
         assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 1);
+        let texts = BTreeMap::from([("made by".to_owned(), "a \"test\"\n".to_owned())]);
+        write_safetensors_with(&path, &sample(), &texts).unwrap();
+        let tensors = read_safetensors(&path).unwrap();
+        assert_eq!((tensors.metadata(), tensors.names().count()), (&texts, 4));
         // The format's own library reads it too.
         let bytes = std::fs::read(&path).unwrap();
         let theirs = ::safetensors::SafeTensors::deserialize(&bytes).unwrap();

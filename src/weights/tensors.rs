@@ -76,9 +76,17 @@ pub struct Tensors {
     pub(super) file: PathBuf,
     pub(super) store: Store,
     pub(super) entries: BTreeMap<String, Entry>,
+    /// Text that a safetensors file holds besides.
+    pub(super) metadata: BTreeMap<String, String>,
 }
 
 impl Tensors {
+    /// Text that a safetensors file holds besides its tensors (`__metadata__`), by name; of GGUF see
+    /// [`Gguf`](super::Gguf).
+    pub fn metadata(&self) -> &BTreeMap<String, String> {
+        &self.metadata
+    }
+
     /// The file they are in.
     pub fn file(&self) -> &Path {
         &self.file

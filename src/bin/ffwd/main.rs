@@ -15,7 +15,6 @@ mod progress;
 mod report;
 mod run;
 mod table;
-#[allow(dead_code, reason = "its subcommand is yet to come")]
 mod train;
 mod tune;
 mod verify;
@@ -55,6 +54,8 @@ enum Command {
     Tune(tune::Args),
     /// Compare a feed-forward layer with gated ones of equal parameters, operations or width
     Plan(plan::Args),
+    /// Train networks that differ in their activation side by side, and compare them
+    Train(Box<train::Args>),
     /// Draw activations and their derivatives
     Plot(plot::Args),
     /// Make one page of what `ffwd bench --json` wrote on several adapters
@@ -73,6 +74,7 @@ fn main() -> ExitCode {
         Command::Bench(args) => bench::run(&args, &adapter, &mut out),
         Command::Tune(args) => tune::run(&args, &adapter, &mut out),
         Command::Plan(args) => plan::run(&args, &mut out),
+        Command::Train(args) => train::run(&args, &adapter, &mut out),
         Command::Plot(args) => plot::run(&args, &adapter, &mut out),
         Command::Report(args) => report::run(&args, &mut out),
     };

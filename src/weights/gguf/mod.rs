@@ -42,7 +42,7 @@ pub fn read_gguf(path: impl AsRef<Path>) -> Result<Gguf> {
     let (file, size) = open(path)?;
     let (version, metadata, entries) = parse(BufReader::new(&file), size, path)?;
     let store = Store::File(Mutex::new(file));
-    Ok(Gguf { version, metadata, tensors: Tensors { file: path.to_owned(), store, entries } })
+    Ok(Gguf { version, metadata, tensors: Tensors { file: path.to_owned(), store, entries, metadata: BTreeMap::new() } })
 }
 
 impl Gguf {
@@ -53,7 +53,11 @@ impl Gguf {
     pub fn from_bytes(bytes: Vec<u8>, name: impl AsRef<Path>) -> Result<Self> {
         let file = name.as_ref();
         let (version, metadata, entries) = parse(bytes.as_slice(), bytes.len() as u64, file)?;
-        Ok(Self { version, metadata, tensors: Tensors { file: file.to_owned(), store: Store::Memory(bytes), entries } })
+        Ok(Self {
+            version,
+            metadata,
+            tensors: Tensors { file: file.to_owned(), store: Store::Memory(bytes), entries, metadata: BTreeMap::new() },
+        })
     }
 
     /// The format's version.
