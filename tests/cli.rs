@@ -14,5 +14,7 @@ mod plan;
 mod specials;
 #[path = "cli/support.rs"]
 mod support;
+#[path = "cli/train.rs"]
+mod train;
 #[path = "cli/tune.rs"]
 mod tune;

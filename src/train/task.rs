@@ -57,7 +57,7 @@ impl Text {
         let mut train: Vec<f32> = classes.collect();
         let rest = train.split_off(train.len() / 10 * 9);
         let shortest = rest.len().min(train.len());
-        if shortest <= context || context * batch * validation == 0 {
+        if shortest <= context || [context, batch, validation].contains(&0) {
             let expected = format!("at least {} characters in each part, and context, batch and validation above 0", context + 1);
             return Err(Error::Shape { operand: "text", expected, actual: vec![train.len(), rest.len()] });
         }

@@ -89,8 +89,8 @@ pub fn run(args: &Args, adapter: &AdapterArgs, out: &mut dyn Write) -> Result<()
     let stopped_at = args.checkpoint.clone().unwrap_or_else(|| CHECKPOINT.into());
     Output::check(&stopped_at)?;
     let mut comparison = Comparison::new(args, adapter)?;
-    writeln!(out, "{}: {}", comparison.adapter, comparison.task)?;
     let stop = stop_on_interrupt()?;
+    writeln!(out, "{}: {}", comparison.adapter, comparison.task)?;
     let stopped = comparison.train(&stop)?;
     comparison.print(out)?;
     if let Some(output) = json {
@@ -136,10 +136,9 @@ impl Comparison {
             }
         };
         let total = total.unwrap_or(STEPS);
+        let (specs, options) = (setup.networks()?, setup.options(total));
         let (task, words) = setup.task()?;
         let (gpu, adapter, _) = adapter.open_described()?;
-        let options = setup.options(total);
-        let specs = setup.networks()?;
         let mut names = std::collections::HashSet::new();
         if let Some(twice) = setup.names.iter().find(|name| !names.insert(*name)) {
             return message(format!("`{twice}` is named twice"));

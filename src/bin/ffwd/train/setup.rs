@@ -114,6 +114,12 @@ pub fn function(name: &str) -> Result<Function, CliError> {
 impl Setup {
     /// The networks, of as nearly equal parameters as their sizes allow.
     pub fn networks(&self) -> Result<Vec<NetworkSpec>, CliError> {
+        let sizes = [("batch", self.batch, 1 << 20), ("context", self.context, 1 << 12), ("d_model", self.d_model, 1 << 16)];
+        for (name, size, most) in sizes.into_iter().chain([("blocks", self.blocks, 1 << 10)]) {
+            if size == 0 || size > most {
+                return message(format!("`{name}` is {size}; it must be in 1 ..= {most}"));
+            }
+        }
         let d_ff = self.d_ff.unwrap_or(self.d_model.saturating_mul(4));
         let dense = LayerSize::dense(self.d_model as u64, d_ff as u64)?.with_biases(self.biases);
         let gated = dense.gated_equivalent(Equal::Parameters, self.biases, 1.0, self.multiple_of)?;
@@ -159,7 +165,7 @@ impl Setup {
     /// What is learned, and in how many words it is described.
     pub fn task(&self) -> Result<(Task, String), CliError> {
         if self.task == "regression" {
-            let rows = self.batch;
+            let rows = 8 * self.batch;
             return Ok((Task::Regression(regression(rows, self.d_model, self.seed)), format!("regression, {rows} examples")));
         }
         let read = |path: &PathBuf| match std::fs::read_to_string(path) {
@@ -176,12 +182,19 @@ impl Setup {
     }
 }
 
-/// Vectors of normal numbers, and for each as many products of a sine and a linear function, whose directions are random too.
+/// Features that a regression's targets depend on; the others have no say.
+const FEATURES: usize = 8;
+
+/// Vectors of normal numbers, and for each as many products of a sine and a linear function of its first features, whose
+/// directions are random too.
 fn regression(rows: usize, d_model: usize, seed: u64) -> Regression {
     let mut random = ffwd::accuracy::Random::new(seed);
     let mut normal = move || (0..12).map(|_| f64::from(random.uniform(-0.5, 0.5))).sum::<f64>();
     let mut vectors = |count: usize, scale: f64| (0..count * d_model).map(|_| scale * normal()).collect::<Vec<f64>>();
-    let directions = [vectors(d_model, 1.0), vectors(d_model, 1.0)].map(|v| v.into_iter().map(|v| v / (d_model as f64).sqrt()).collect());
+    let directions = [vectors(d_model, 1.0), vectors(d_model, 1.0)].map(|v| {
+        let few = |(k, v)| if k % d_model < FEATURES { v / (FEATURES.min(d_model) as f64).sqrt() } else { 0.0 };
+        v.into_iter().enumerate().map(few).collect()
+    });
     let [a, b]: [Vec<f64>; 2] = directions;
     let dot = |x: &[f64], y: &[f64]| x.iter().zip(y).map(|(x, y)| x * y).sum::<f64>();
     let mut part = || {
