@@ -89,7 +89,7 @@ fn check(parameter: &'static str, value: f64) -> Result<(), Error> {
 }
 
 /// How the matrices of a feed-forward block are initialised, in a network of so many blocks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub enum Scheme {
     /// Kaiming normal with the gain of ReLU into hidden, and gain 1 out of it.
     Kaiming,
@@ -98,6 +98,7 @@ pub enum Scheme {
     /// Normal of deviation 0.02, within 2 deviations (BERT, `initializer_range`).
     TruncatedNormal,
     /// Normal of deviation 0.02; out of hidden 0.02 / sqrt(2 blocks) (Megatron-LM, Shoeybi et al. 2019, arXiv:1909.08053).
+    #[default]
     Megatron,
     /// Of deviation 0.02 for the gate, and 0.02 / sqrt(2 blocks) for up and down, normal within 2 / 0.02 deviations, which is
     /// uncut (torchtitan's Llama); a dense layer as in Megatron.

@@ -1,6 +1,6 @@
 //! A network: feed-forward blocks one after the other, between what its task puts before and behind them.
 
-use super::init::{Init, Scheme};
+use super::init::Init;
 use super::parameter::Parameter;
 use super::trainer::TrainerOptions;
 use crate::element::Element;
@@ -197,11 +197,5 @@ impl From<Gate> for Function {
 impl From<crate::Activation> for Function {
     fn from(activation: crate::Activation) -> Self {
         Self::Activation(activation)
-    }
-}
-
-impl Default for Scheme {
-    fn default() -> Self {
-        Self::Xavier
     }
 }

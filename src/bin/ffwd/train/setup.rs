@@ -49,7 +49,7 @@ pub struct Setup {
     #[arg(long)]
     biases: bool,
     /// Initial weights of the blocks
-    #[arg(long, value_parser = one_of(Scheme::ALL, Scheme::name), default_value = "xavier")]
+    #[arg(long, value_parser = one_of(Scheme::ALL, Scheme::name), default_value = "megatron")]
     init: Scheme,
     /// Probability with which a hidden unit is dropped in a step
     #[arg(long, value_name = "P", default_value_t = 0.0)]
