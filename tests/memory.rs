@@ -6,52 +6,10 @@ mod support;
 use ffwd::nn::{BoundFeedForward, Layer};
 use ffwd::shader::matmul::Loop;
 use ffwd::tuning::{Problem, Strategy, Tuning, shipped};
-use ffwd::wgpu::{self, BufferUsages};
+use ffwd::wgpu::BufferUsages;
 use ffwd::{Activation, Element, FeedForward, Gate, Gpu, Tensor};
-use support::{adapter, guest, numbers};
-
-/// What lives on a device.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Living {
-    buffers: isize,
-    bytes: isize,
-    bind_groups: isize,
-}
-
-impl Living {
-    /// Right now, with what wgpu has not let go of yet.
-    fn now(gpu: &Gpu) -> Self {
-        let counters = gpu.device().get_internal_counters().hal;
-        Self { buffers: counters.buffers.read(), bytes: counters.buffer_memory.read(), bind_groups: counters.bind_groups.read() }
-    }
-
-    /// When uploads are done and what they went through is gone.
-    fn settled(gpu: &Gpu) -> Self {
-        gpu.queue().submit([]);
-        gpu.wait().unwrap();
-        Self::now(gpu)
-    }
-
-    fn since(self, start: Self) -> Self {
-        Self { buffers: self.buffers - start.buffers, bytes: self.bytes - start.bytes, bind_groups: self.bind_groups - start.bind_groups }
-    }
-}
-
-fn open() -> Gpu {
-    let adapter = adapter();
-    guest(&adapter, adapter.limits(), Gpu::wanted_features(&adapter))
-}
-
-/// Bytes that the driver takes for a buffer of this size. Metal and GL count buffers, but not their bytes.
-fn taken(gpu: &Gpu, size: u64, usage: BufferUsages) -> isize {
-    let start = Living::settled(gpu);
-    let buffer = gpu.device().create_buffer(&wgpu::BufferDescriptor { label: None, size, usage, mapped_at_creation: false });
-    let bytes = Living::now(gpu).since(start).bytes;
-    drop(buffer);
-    let counts_bytes = matches!(gpu.info().backend, wgpu::Backend::Vulkan | wgpu::Backend::Dx12);
-    assert!(if counts_bytes { bytes >= size as isize } else { bytes == 0 }, "{bytes} bytes counted for a buffer of {size}");
-    bytes
-}
+use support::living::{Living, open, taken};
+use support::numbers;
 
 /// A layer and a number of tokens.
 #[derive(Clone, Copy, Debug)]

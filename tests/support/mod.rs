@@ -6,7 +6,9 @@ pub mod gate;
 mod guarded;
 mod inputs;
 pub mod layer;
+pub mod living;
 pub mod product;
+pub mod replica;
 pub mod subject;
 
 use std::sync::OnceLock;
