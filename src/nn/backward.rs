@@ -59,7 +59,7 @@ impl FeedForward {
         let tokens = args.x.rows_cols().0;
         let workspace = Workspace::new(&[self], tokens, Policy::Recompute, args.dx.map_or(Element::F32, Tensor::element))?;
         let z = workspace.between(tokens, self)?;
-        let again = self.into_hidden(args.x, &z)?;
+        let again = self.pre_activation(args.x, &z)?;
         let scratch = workspace.bytes();
         Ok(again.then(self.backward_from(args, &z, &workspace)?).with_scratch(scratch))
     }

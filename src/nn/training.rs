@@ -100,11 +100,11 @@ impl FeedForward {
                 let tensors = 1 + usize::from(self.is_gated());
                 let zeros = |_| self.gpu().zeros(&[tokens, self.d_ff()], self.hidden_element());
                 let z: Vec<_> = (0..tensors).map(zeros).collect::<Result<_, _>>()?;
-                (self.into_hidden(x, &z)?.then(self.apply(&z, &hidden)?), z, None)
+                (self.pre_activation(x, &z)?.then(self.apply(&z, &hidden)?), z, None)
             }
             Policy::Recompute => {
                 let z = workspace.between(tokens, self)?;
-                let again = self.into_hidden(x, &z)?;
+                let again = self.pre_activation(x, &z)?;
                 let first = self.first_product(&x.view(0, &[tokens, self.d_model()])?, &hidden)?;
                 (first.then(self.drop_hidden(&hidden)?), z, Some(again))
             }
@@ -120,7 +120,7 @@ impl FeedForward {
     }
 
     /// What the activation or the gate is applied to.
-    pub(super) fn into_hidden(&self, x: &Tensor, z: &[Tensor]) -> Result<Plan, Error> {
+    pub(super) fn pre_activation(&self, x: &Tensor, z: &[Tensor]) -> Result<Plan, Error> {
         let x = x.view(0, &[x.rows_cols().0, self.d_model()])?;
         let product = |weight, bias, z| {
             let args = LinearArgs::new(&x, Weights::One { weight, bias }, z);

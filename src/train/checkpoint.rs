@@ -70,6 +70,7 @@ impl Trainer {
 
     /// What steers steps and tells of them.
     fn steering(&self) -> [(&'static str, &crate::Tensor); 3] {
-        [("state", &self.state), ("history", &self.history), ("norms", &self.norms)]
+        let tensors = self.tensors();
+        [("state", &tensors.state), ("history", &tensors.history), ("norms", &tensors.norms)]
     }
 }

@@ -15,11 +15,13 @@
 //! Gradients of an f16 network lie near 0, where f16 is coarse below 6.1e-5 and ends at 6e-8: [`LossScaling::Dynamic`]
 //! multiplies the loss by as much as the largest gradient allows. Steps whose gradients are not finite change no weight.
 
+mod assembly;
 mod checkpoint;
 mod init;
 mod memory;
 mod network;
 mod optimizer;
+mod options;
 mod parameter;
 mod records;
 mod task;
@@ -29,6 +31,7 @@ pub use init::{Init, Scheme};
 pub use memory::Memory;
 pub use network::NetworkSpec;
 pub use optimizer::{Decay, LossScaling, Optimizer, Schedule};
+pub use options::TrainerOptions;
 pub use records::{Evaluation, Record};
 pub use task::{Regression, Task, Text};
-pub use trainer::{Trainer, TrainerOptions};
+pub use trainer::Trainer;

@@ -1,8 +1,8 @@
 //! A network: feed-forward blocks one after the other, between what its task puts before and behind them.
 
 use super::init::Init;
+use super::options::TrainerOptions;
 use super::parameter::Parameter;
-use super::trainer::TrainerOptions;
 use crate::element::Element;
 use crate::error::Error;
 use crate::gate::Gate;

@@ -40,7 +40,7 @@ impl Optimizer {
     /// f32 tensors that it keeps for each weight.
     pub const fn kept(self) -> usize {
         match self {
-            Self::Sgd { momentum, .. } if momentum == 0.0 => 0,
+            Self::Sgd { momentum: 0.0, .. } => 0,
             Self::Sgd { .. } => 1,
             Self::AdamW { .. } => 2,
         }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::network::{Network, NetworkSpec, Stream, stream};
-use super::trainer::TrainerOptions;
+use super::options::TrainerOptions;
 use crate::activation::Activation;
 use crate::element::Element;
 use crate::error::Error;

@@ -176,7 +176,7 @@ impl Comparison {
                     contestant.evaluate()?;
                 }
                 contestant.steps(&self.gpu, end - start)?;
-                if contestant.failure.is_none() && (end % self.every == 0 || end == self.steps) {
+                if contestant.failure.is_none() && (end.is_multiple_of(self.every) || end == self.steps) {
                     contestant.evaluate()?;
                 }
                 bar.set_position(end.into());
