@@ -111,11 +111,11 @@ pub enum Error {
         what: &'static str,
     },
     /// Training went wrong in a way that no further step mends.
-    #[error("training failed at step {step}: {reason}, first in `{tensor}`")]
+    #[error("training failed at step {step}: {reason}; seen in `{tensor}`")]
     Training {
         /// The step, from 0.
         step: u32,
-        /// The first tensor that shows it.
+        /// The first tensor, in the network's order, that shows it.
         tensor: String,
         /// What it shows.
         reason: String,

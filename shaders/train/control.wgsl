@@ -48,6 +48,11 @@ fn rate_of(update: u32) -> f32 {
     return params.minimum + (params.rate - params.minimum) * falling(min(progress, 1.0));
 }
 
+/// Tested by bits: drivers may assume that NaN and infinities do not exist.
+fn is_finite(x: f32) -> bool {
+    return (bitcast<u32>(x) & 0x7f800000u) != 0x7f800000u;
+}
+
 fn counted(k: u32) -> u32 {
     return bitcast<u32>(load_state(k));
 }
@@ -60,12 +65,14 @@ fn count(k: u32, n: u32) {
 fn main() {
     params = uniforms;
     var squares = 0.0;
+    var fault = 0u;
     for (var k = 0u; k < params.tensors; k++) {
         squares += load_norms(k);
+        fault = select(fault, k + 1u, fault == 0u && !is_finite(load_norms(k)));
     }
     let scale = load_state(SCALE);
     let norm = sqrt(squares) / scale;
-    let finite_norm = (bitcast<u32>(norm) & 0x7f800000u) != 0x7f800000u;
+    let finite_norm = is_finite(norm);
     let clipped = params.clip > 0.0 && norm > params.clip;
     let update = counted(UPDATES);
     let rate = rate_of(update);
@@ -92,6 +99,7 @@ fn main() {
     } else {
         count(SKIPPED, counted(SKIPPED) + 1u);
         count(SOUND, 0u);
+        count(FAULT, fault);
         store_state(SCALE, select(scale, max(0.5 * scale, 1.0), params.growth != 0u));
     }
 }

@@ -15,6 +15,7 @@ use crate::gpu::{Gpu, Tensor};
 pub(super) const STATE: usize = 16;
 const COUNT: usize = 0;
 const SCALE: usize = 4;
+const FAULT: usize = 11;
 /// Steps that the device's history holds.
 pub(super) const HISTORY: u32 = 64;
 
@@ -171,12 +172,13 @@ impl Trainer {
         }
     }
 
-    /// Names the first gradient that is not finite in the last step.
+    /// Names the first gradient that was not finite in the last step that was skipped.
     fn not_finite(&self, record: Record) -> Result<Error, Error> {
-        let norms = self.gpu.read_back(&self.assembly.tensors.norms)?;
+        let state = self.gpu.read_bytes(&self.tensors().state)?;
         let TrainerOptions { element, hidden, scaling, .. } = self.options;
-        let first = norms.iter().zip(&self.assembly.network.parameters).find(|(norm, _)| !norm.is_finite());
-        let tensor = first.map_or_else(|| "loss".into(), |(_, parameter)| parameter.name.clone());
+        let fault = word(&state, FAULT).unwrap_or(0) as usize;
+        // Each may be finite, and their sum not.
+        let tensor = self.learned().get(fault.wrapping_sub(1)).map_or("all of them together", |parameter| &parameter.name).to_owned();
         let reason = format!(
             "gradients are not finite (loss {}, loss scale {}, {scaling:?}; weights and gradients in {element}, hidden in {hidden})",
             record.loss, record.scale
@@ -221,6 +223,9 @@ const MOST_UNDERFLOWING: f64 = 0.5;
 
 /// The count of steps, as the state tensor holds it.
 pub(super) fn count_of(state: &[u8]) -> Option<u32> {
-    let word = state.get(4 * COUNT..4 * COUNT + 4)?;
-    Some(u32::from_le_bytes(word.try_into().ok()?))
+    word(state, COUNT)
+}
+
+fn word(state: &[u8], k: usize) -> Option<u32> {
+    Some(u32::from_le_bytes(state.get(4 * k..4 * k + 4)?.try_into().ok()?))
 }

@@ -148,7 +148,7 @@ fn a_failure_is_named_and_stays_alone() {
     let output = ffwd(&[&["train"], &args[..], &SMALL, &["--json", file.to_str().unwrap()]].concat());
     let error = String::from_utf8_lossy(&output.stderr);
     assert!(!output.status.success() && error.contains("swiglu: training failed at step"), "{error}");
-    assert!(error.contains("gradients are not finite") && error.contains("first in `blocks.0."), "{error}");
+    assert!(error.contains("gradients are not finite") && error.contains("seen in `blocks.0."), "{error}");
     let run = json(&file);
     assert!(run["networks"][1]["failure"].as_str().unwrap().contains("not finite"));
 }
