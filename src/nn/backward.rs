@@ -77,7 +77,7 @@ impl FeedForward {
         let (x, dy, dx) = (rows(x)?, rows(dy)?, dx.map(rows).transpose()?);
         let (into, out_of) = self.matrices(args.gradients)?;
         let hidden = workspace.hidden(tokens, self)?;
-        let mut pass = Pass { layer: self, steps: Vec::new(), accumulate: args.accumulate, ones: workspace.ones(tokens)? };
+        let mut pass = Pass { layer: self, steps: Vec::new(), accumulate: args.accumulate };
         pass.product(LinearArgs { transposed: [false, true], ..LinearArgs::new(&dy, weight(out_of.weight), &hidden) })?;
         if let Some(dparameters) = args.dparameters {
             pass.steps.push(self.parameter_gradient(z, &hidden, dparameters, args.accumulate)?);
@@ -221,8 +221,6 @@ struct Pass<'a> {
     layer: &'a FeedForward,
     steps: Vec<Plan>,
     accumulate: bool,
-    /// `[1, tokens]`, where there are biases.
-    ones: Option<Tensor>,
 }
 
 impl Pass<'_> {
@@ -231,17 +229,11 @@ impl Pass<'_> {
         Ok(())
     }
 
-    /// dW = dy^T x, and the bias's gradient, the columns' sums of dy, as a product with ones.
+    /// dW = dy^T x, and in the same product the bias's gradient, the sums of dy's columns.
     fn weight_gradient(&mut self, matrix: &Matrix<'_>, dy: &Tensor, x: &Tensor) -> Result<(), Error> {
-        let (dw, accumulate) = (matrix.dweight, self.accumulate);
+        let dw = matrix.dweight;
         let args = LinearArgs { transposed: [true, true], ..LinearArgs::new(dy, weight(x), dw) };
-        self.product(LinearArgs { residual: accumulate.then_some(dw), ..args })?;
-        if let (Some(db), Some(ones)) = (matrix.dbias, self.ones.clone()) {
-            let db = db.view(0, &[1, db.len()])?;
-            let args = LinearArgs { transposed: [false, true], ..LinearArgs::new(&ones, weight(dy), &db) };
-            self.product(LinearArgs { residual: accumulate.then_some(&db), ..args })?;
-        }
-        Ok(())
+        self.product(LinearArgs { residual: self.accumulate.then_some(dw), sums: matrix.dbias, ..args })
     }
 }
 

@@ -11,13 +11,12 @@ use crate::sizing::Policy;
 ///
 /// Its bytes, for `tokens` rows, with the largest `d_ff` and `d_model` of the layers, in the layers' hidden kind: `[tokens,
 /// d_ff]` for hidden; with [`Policy::Recompute`] `[tokens, d_ff]` again, twice for gated layers, for what hidden is computed
-/// from; `[tokens]` in f32 where there are biases; for gated layers `[tokens, d_model]` in f32, in which a dx of another kind
+/// from; for gated layers `[tokens, d_model]` in f32, in which a dx of another kind
 /// is added up. Each buffer is a multiple of 16 bytes.
 #[derive(Debug, Clone)]
 pub struct Workspace {
     hidden: Tensor,
     between: Vec<Tensor>,
-    ones: Option<Tensor>,
     parts: Option<Tensor>,
     tokens: usize,
 }
@@ -46,11 +45,9 @@ impl Workspace {
             (Policy::Recompute, false) => 1,
             (Policy::Recompute, true) => 2,
         };
-        let biases = layers.iter().any(|layer| layer.layer().weights().iter().any(|tensor| tensor.shape().len() == 1));
         Ok(Self {
             hidden: zeros(gpu, d_ff, element)?,
             between: (0..count).map(|_| zeros(gpu, d_ff, element)).collect::<Result<_, _>>()?,
-            ones: biases.then(|| gpu.tensor(&vec![1.0; tokens], &[1, tokens], Element::F32)).transpose()?,
             parts: (gated && dx != Element::F32).then(|| zeros(gpu, most(FeedForward::d_model), Element::F32)).transpose()?,
             tokens,
         })
@@ -58,7 +55,7 @@ impl Workspace {
 
     /// Bytes of its buffers.
     pub fn bytes(&self) -> u64 {
-        let tensors = [&self.hidden].into_iter().chain(&self.between).chain(&self.ones).chain(&self.parts);
+        let tensors = [&self.hidden].into_iter().chain(&self.between).chain(&self.parts);
         tensors.map(|tensor| tensor.buffer().size()).sum()
     }
 
@@ -73,11 +70,6 @@ impl Workspace {
     /// What hidden is computed from.
     pub(super) fn between(&self, tokens: usize, layer: &FeedForward) -> Result<Vec<Tensor>, Error> {
         self.between.iter().take(1 + usize::from(layer.is_gated())).map(|tensor| self.part(tensor, tokens, layer.d_ff())).collect()
-    }
-
-    /// Ones for the gradients of biases.
-    pub(super) fn ones(&self, tokens: usize) -> Result<Option<Tensor>, Error> {
-        self.ones.as_ref().map(|ones| ones.view(0, &[1, tokens])).transpose()
     }
 
     /// Where a dx that takes two products is added up, if that cannot be done in itself.

@@ -2,7 +2,7 @@
 
 use super::checks;
 use super::product::{Operand, Product};
-use super::tuner;
+use super::{reduce, steps, tuner};
 use crate::activation::Activation;
 use crate::element::Element;
 use crate::error::Error;
@@ -10,6 +10,7 @@ use crate::gate::Gate;
 use crate::gpu::{Gpu, Plan, Tensor};
 use crate::shader::function::Function;
 use crate::shader::matmul::{Loop, Products};
+use crate::shader::reduce::Terms;
 use crate::tuning::{Problem, Strategy, Tuning, shipped};
 
 /// A linear layer with its activation or gate, on a device.
@@ -63,6 +64,9 @@ pub struct LinearArgs<'a> {
     pub parameters: Option<&'a Tensor>,
     /// Added to the result: of `out`'s shape, in any kind; it may be exactly `out`.
     pub residual: Option<&'a Tensor>,
+    /// Where the sums of `a`'s rows go, `[rows]` in any kind: of a gradient, they are the gradient of the bias. They are added
+    /// to what is there where `residual` is given. `a` is then transposed, its sums being those of columns in memory.
+    pub sums: Option<&'a Tensor>,
     /// Whether `a` is given as `[in, rows]`, and the weights as `[in, out]` (GPT-2's layout).
     pub transposed: [bool; 2],
 }
@@ -70,7 +74,7 @@ pub struct LinearArgs<'a> {
 impl<'a> LinearArgs<'a> {
     /// Nothing learned, nothing added, nothing transposed.
     pub const fn new(a: &'a Tensor, weights: Weights<'a>, out: &'a Tensor) -> Self {
-        Self { a, weights, out, parameters: None, residual: None, transposed: [false; 2] }
+        Self { a, weights, out, parameters: None, residual: None, sums: None, transposed: [false; 2] }
     }
 }
 
@@ -127,6 +131,7 @@ impl Linear {
             tensor.expect_shape(name, &out_shape)?;
         }
         let products = match args.weights {
+            Weights::One { .. } if args.sums.is_some() => Products::Summed,
             Weights::One { .. } => Products::One,
             Weights::Gate { .. } => Products::Gate,
             Weights::GateUp { .. } => Products::GateUp,
@@ -135,8 +140,34 @@ impl Linear {
         let gated = products == Products::GateUp;
         let problem = Problem { gated, a: args.a.element(), b, out: args.out.element(), transposed: args.transposed, rows, cols, depth };
         let strategy = self.strategy(&problem)?;
+        if let Some(sums) = args.sums {
+            sums.expect_shape("sums", &[rows])?;
+            let whole = strategy.slices <= 1 && !matches!(strategy.looping, Loop::Cooperative(_));
+            if products != Products::Summed || !transposed_a {
+                return Err(Error::Unsupported {
+                    function: self.function.name().into(),
+                    what: "sums of rows but for one weight and a transposed `a`",
+                });
+            }
+            if !whole {
+                // Cooperative matrices and slices of a depth do not keep a sum besides.
+                let rest = self.plan(LinearArgs { sums: None, ..args })?;
+                return Ok(rest.then(self.column_sums(args.a, sums, args.residual.is_some())?));
+            }
+        }
         let product = Product { gpu: &self.gpu, function: &self.function, products, operands, problem };
         if gated && !strategy.fused { product.plan_unfused(strategy) } else { product.plan(strategy) }
+    }
+
+    /// The sums of a's columns by kernels of their own, in f32 before they are rounded.
+    fn column_sums(&self, a: &Tensor, sums: &Tensor, accumulate: bool) -> Result<Plan, Error> {
+        let columns = |out: &Tensor| reduce::columns(&self.gpu, a, &Terms::Values(a.element()), out, accumulate);
+        if sums.element() == Element::F32 {
+            return columns(sums);
+        }
+        let own = self.gpu.zeros(sums.shape(), Element::F32)?;
+        let plan = columns(&own)?.then(steps::convert(&self.gpu, &own, sums)?).with_scratch(own.buffer().size());
+        Ok(if accumulate { steps::convert(&self.gpu, sums, &own)?.then(plan) } else { plan })
     }
 
     /// What computes a product of this kind and size.
@@ -213,6 +244,7 @@ impl Linear {
                 operands.push(Operand { name, tensor: bias });
             }
         }
+        operands.extend(args.sums.map(|tensor| Operand { name: "sums", tensor }));
         operands.extend(args.residual.map(|tensor| Operand { name: "residual", tensor }));
         if let Some(table) = args.parameters {
             checks::table_channels(&self.function, table, &[1, cols])?;

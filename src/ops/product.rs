@@ -159,10 +159,11 @@ impl<'a> Product<'a> {
     fn variant(&self, looping: Loop, slices: u32) -> Result<Variant, Error> {
         let Problem { cols, depth, a, b, out, transposed, .. } = self.problem;
         let (mut shared, mut in_place) = (Vec::new(), Vec::new());
-        if let Some(out) = self.find("out") {
-            for operand in self.operands.iter().filter(|o| o.name != "out") {
-                let elementwise = matches!(operand.name, "up" | "residual");
-                match checks::sharing((operand.name, operand.tensor), ("out", out), elementwise)? {
+        for name in ["out", "sums"] {
+            let Some(written) = self.find(name) else { continue };
+            for operand in self.operands.iter().filter(|o| o.name != name) {
+                let elementwise = name == "out" && matches!(operand.name, "up" | "residual");
+                match checks::sharing((operand.name, operand.tensor), (name, written), elementwise)? {
                     Sharing::Apart => {}
                     Sharing::Beside => shared.push(operand.name),
                     Sharing::InPlace => in_place.push(operand.name),
@@ -191,6 +192,7 @@ impl<'a> Product<'a> {
             out,
             bias: self.find("bias").map(Tensor::element),
             up: self.find("up").map_or(out, Tensor::element),
+            sums: (self.find("sums").map_or(out, Tensor::element), self.find("residual").is_some()),
             residual: self.find("residual").map(Tensor::element),
             transposed,
             depth_lanes,
@@ -304,6 +306,7 @@ impl<'a> Product<'a> {
                 "a" if sum => (0, tensor.len() as u64, 0, col.len),
                 "a" => place(row, rows, transposed[0]),
                 "b" | "b_up" => place(col, cols, transposed[1]),
+                "sums" => (row.start, row.start + row.len, row.start, 1),
                 "out" if sums && !sum => (0, tensor.len() as u64, 0, out_cols),
                 "out" | "up" | "residual" => (row.start * cols, (row.start + row.len) * cols, row.start * cols + col.start, cols),
                 _ => (0, tensor.len() as u64, 0, 1),

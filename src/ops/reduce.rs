@@ -81,10 +81,11 @@ pub(super) fn total(gpu: &Gpu, operands: &[(&'static str, &Tensor)], terms: &Ter
     Sums { gpu, call: &Call::flat(operands, len), terms, sums: 1, inner: 1, accumulate: false }.of(&[out])
 }
 
-/// Sums over the rows of x, one for each column, into `out`, in f32.
-pub(super) fn columns(gpu: &Gpu, x: &Tensor, terms: &Terms, out: &Tensor) -> Result<Plan, Error> {
+/// Sums over the rows of x, one for each column, into `out`, in f32; added to what is there where `accumulate` is set.
+pub(super) fn columns(gpu: &Gpu, x: &Tensor, terms: &Terms, out: &Tensor, accumulate: bool) -> Result<Plan, Error> {
+    out.expect_element("sums", Element::F32)?;
     let columns = x.rows_cols().1 as u64;
-    Sums { gpu, call: &Call::flat(&[("x", x)], x.len()), terms, sums: columns, inner: 1, accumulate: false }.of(&[out])
+    Sums { gpu, call: &Call::flat(&[("x", x)], x.len()), terms, sums: columns, inner: 1, accumulate }.of(&[out])
 }
 
 impl Sums<'_> {

@@ -238,7 +238,7 @@ pub(crate) fn squares(gpu: &Gpu, x: &Tensor, out: &Tensor) -> Result<Plan, Error
 
 /// How often each column of x is not 0, in f32, into `out`.
 pub(crate) fn non_zeros(gpu: &Gpu, x: &Tensor, out: &Tensor) -> Result<Plan, Error> {
-    reduce::columns(gpu, x, &Terms::NonZeros(x.element()), out)
+    reduce::columns(gpu, x, &Terms::NonZeros(x.element()), out, false)
 }
 
 /// Of the values that are not 0: how many there are, and how many are smaller than the smallest normal f16.

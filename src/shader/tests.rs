@@ -113,8 +113,11 @@ fn products() -> Vec<Kernel> {
     let gates = variants.iter().filter(|v| v.products == Products::GateUp);
     let gate = |v: &matmul::Variant| matmul::Variant { products: Products::Gate, in_place: vec!["up"], ..v.clone() };
     let gates: Vec<_> = gates.map(gate).chain([gate(&matmul::Variant::new(Loop::Sum, functions().pop().unwrap()))]).collect();
+    let summed = |v: &matmul::Variant| v.products == Products::One && v.function.name() == "relu" && v.looping != Loop::Sum;
+    let summed = variants.iter().filter(|v| summed(v) && !matches!(v.looping, Loop::Cooperative(_)));
+    let summed: Vec<_> = summed.map(|v| matmul::Variant { products: Products::Summed, ..v.clone() }).collect();
     let mut kernels = Vec::new();
-    for variant in variants.into_iter().chain(gates) {
+    for variant in variants.into_iter().chain(gates).chain(summed) {
         for lanes in [Lanes::Four, Lanes::One] {
             for element in Element::ALL {
                 if matches!(variant.looping, Loop::Cooperative(_)) && element != Element::F16 {
@@ -132,11 +135,12 @@ fn products() -> Vec<Kernel> {
                     transposed: [!whole && element == Element::F16, !whole && element != Element::F32],
                     depth_lanes: [lanes; 2],
                     out_lanes: lanes,
+                    sums: (element, !whole),
                     learned: !whole && variant.function.learnable_len() > 0,
                     ..variant.clone()
                 };
                 kernels.push(variant.kernel());
-                if matches!(variant.looping, Loop::Dot(..)) && whole {
+                if matches!(variant.looping, Loop::Dot(..)) && whole && variant.products != Products::Summed {
                     kernels.push(matmul::Variant { depth_lanes: [Lanes::Eight; 2], ..variant }.kernel());
                 }
             }

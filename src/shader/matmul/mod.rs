@@ -21,6 +21,8 @@ pub enum Products {
     Gate,
     /// Gate and up, and the gate over them.
     GateUp,
+    /// One, and the sums of a's rows besides: of a gradient, those are the bias's.
+    Summed,
 }
 
 /// What changes a matrix kernel's text.
@@ -42,6 +44,8 @@ pub struct Variant {
     pub bias: Option<Element>,
     /// Kind of an up that lies in memory.
     pub up: Element,
+    /// Kind of the sums of a's rows, and whether they are added to what is there.
+    pub sums: (Element, bool),
     /// Kind of what is added to the result; `None` without.
     pub residual: Option<Element>,
     /// Whether a, and the weights, lie in memory with the depth as their first dimension.
@@ -71,6 +75,7 @@ impl Variant {
             out: Element::F32,
             bias: None,
             up: Element::F32,
+            sums: (Element::F32, false),
             residual: None,
             transposed: [false; 2],
             depth_lanes: [Lanes::Four; 2],
@@ -88,6 +93,7 @@ impl Variant {
             Products::One => "linear",
             Products::Gate => "gate",
             Products::GateUp => "gate_up",
+            Products::Summed => "linear_and_sums",
         };
         let [at, bt] = self.transposed.map(|transposed| if transposed { "t" } else { "" });
         let [ad, bd] = self.depth_lanes.map(Lanes::count);
@@ -132,6 +138,9 @@ impl Variant {
         if self.products == Products::Gate {
             operands.push(Operand::new("up", self.up, self.out_lanes, false));
         }
+        if self.products == Products::Summed {
+            operands.push(Operand::new("sums", self.sums.0, Lanes::One, true));
+        }
         if let Some(residual) = self.residual {
             operands.push(Operand::new("residual", residual, self.out_lanes, false));
         }
@@ -165,6 +174,10 @@ impl Variant {
         if self.products == Products::Gate {
             rendered += &operand::col_vectors("up", self.out_lanes, "params.out_stride");
         }
+        if self.products == Products::Summed {
+            let before = if self.sums.1 { "load_sums(row) + " } else { "" };
+            rendered += &format!("fn finish_sum(row: u32, sum: f32) {{\n    store_sums(row, {before}sum);\n}}\n");
+        }
         let mut result = "v";
         if self.residual.is_some() {
             rendered += &operand::col_vectors("residual", self.out_lanes, "params.out_stride");
@@ -178,7 +191,7 @@ impl Variant {
         if let Loop::Cooperative(with) = self.looping {
             rendered += &cooperative::render(self, with);
         } else if !sum {
-            rendered += &tile::render(self.looping, self.transposed);
+            rendered += &tile::render(self.looping, self.transposed, self.products == Products::Summed);
         }
         let mut files = vec![include_str!("../../../shaders/matmul/params.wgsl")];
         files.push(match self.looping {
@@ -196,11 +209,13 @@ impl Variant {
             Products::One => include_str!("../../../shaders/matmul/linear.wgsl"),
             Products::Gate => include_str!("../../../shaders/matmul/gate.wgsl"),
             Products::GateUp => include_str!("../../../shaders/matmul/gate_up.wgsl"),
+            Products::Summed => include_str!("../../../shaders/matmul/linear_and_sums.wgsl"),
         });
         match self.products {
             _ if sum => {}
             Products::One | Products::Gate => files.push(include_str!("../../../shaders/matmul/product.wgsl")),
             Products::GateUp => files.push(include_str!("../../../shaders/matmul/products.wgsl")),
+            Products::Summed => files.push(include_str!("../../../shaders/matmul/product_and_sums.wgsl")),
         }
         files.push(match self.depth_lanes[0] {
             Lanes::Eight => include_str!("../../../shaders/matmul/step8.wgsl"),

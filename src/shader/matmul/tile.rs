@@ -10,8 +10,8 @@ fn list(count: u32, item: impl Fn(u32) -> String) -> String {
 }
 
 /// Everything that depends on the sizes of `looping`. `across` says of a and of b whether neighbours in memory are rows
-/// (of the transposed) or steps of the depth.
-pub(super) fn render(looping: Loop, across: [bool; 2]) -> String {
+/// (of the transposed) or steps of the depth; where `summed`, the first column's cells take the sums of a's rows along.
+pub(super) fn render(looping: Loop, across: [bool; 2], summed: bool) -> String {
     let [rows, cols] = looping.invocation();
     let mut text = format!("const TILE_ROWS = {rows}u;\nconst TILE_COLS = {cols}u;\n");
     let (row_step, col_step) = match looping {
@@ -19,7 +19,7 @@ pub(super) fn render(looping: Loop, across: [bool; 2]) -> String {
         _ => (1, 4),
     };
     registers(&mut text, rows, cols);
-    accumulate(&mut text, rows, cols);
+    accumulate(&mut text, rows, cols, summed);
     store(&mut text, [rows, cols], row_step, col_step);
     match looping {
         Loop::Tiled(tile) => staged(&mut text, tile, across),
@@ -49,10 +49,11 @@ fn registers(text: &mut String, rows: u32, cols: u32) {
     let _ = writeln!(text, "struct Right {{ {} }}", list(cols, |c| format!("c{c}: Column")));
 }
 
-fn accumulate(text: &mut String, rows: u32, cols: u32) {
+fn accumulate(text: &mut String, rows: u32, cols: u32, summed: bool) {
     let _ = writeln!(text, "fn accumulate(t: ptr<function, Tile>, l: Left, r: Right) {{");
     for (r, c) in cells(rows, cols) {
-        let _ = writeln!(text, "    (*t).c{r}_{c} = mul_add(l.r{r}, r.c{c}, (*t).c{r}_{c});");
+        let mul_add = if summed && c == 0 { "mul_add_first" } else { "mul_add" };
+        let _ = writeln!(text, "    (*t).c{r}_{c} = {mul_add}(l.r{r}, r.c{c}, (*t).c{r}_{c});");
     }
     text.push_str("}\n");
 }
