@@ -25,7 +25,17 @@ pub struct FeedForwardTraining<'a> {
 /// A layer bound to the tensors of a training step. Backward writes over what forward kept, so it can be had only once for
 /// each forward: [`BoundTraining::forward`] lends what is kept, and [`Kept::backward`] takes it.
 ///
-/// ```compile_fail
+/// ```no_run
+/// # fn once(layer: &mut ffwd::nn::BoundTraining, encoder: &mut ffwd::wgpu::CommandEncoder) {
+/// let kept = layer.forward(encoder);
+/// // The layers behind this one, the loss, and their backward passes.
+/// kept.backward(encoder);
+/// # }
+/// ```
+///
+/// Twice does not compile:
+///
+/// ```compile_fail,E0382
 /// # fn twice(layer: &mut ffwd::nn::BoundTraining, encoder: &mut ffwd::wgpu::CommandEncoder) {
 /// let kept = layer.forward(encoder);
 /// kept.backward(encoder);
@@ -35,7 +45,7 @@ pub struct FeedForwardTraining<'a> {
 ///
 /// Nor can another forward write over it before backward has read it:
 ///
-/// ```compile_fail
+/// ```compile_fail,E0499
 /// # fn over(layer: &mut ffwd::nn::BoundTraining, encoder: &mut ffwd::wgpu::CommandEncoder) {
 /// let kept = layer.forward(encoder);
 /// let other = layer.forward(encoder); // `layer` is lent to `kept`

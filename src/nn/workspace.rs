@@ -11,8 +11,8 @@ use crate::sizing::Policy;
 ///
 /// Its bytes, for `tokens` rows, with the largest `d_ff` and `d_model` of the layers, in the layers' hidden kind: `[tokens,
 /// d_ff]` for hidden; with [`Policy::Recompute`] `[tokens, d_ff]` again, twice for gated layers, for what hidden is computed
-/// from; for gated layers `[tokens, d_model]` in f32, in which a dx of another kind
-/// is added up. Each buffer is a multiple of 16 bytes.
+/// from; for gated layers `[tokens, d_model]` in f32, in which a dx of another kind is added up. Each buffer is a multiple
+/// of 16 bytes.
 #[derive(Debug, Clone)]
 pub struct Workspace {
     hidden: Tensor,
@@ -26,8 +26,7 @@ impl Workspace {
     ///
     /// # Errors
     /// [`Error::OutOfMemory`], [`Error::Limit`]; [`Error::Kind`] where the layers keep hidden in different kinds;
-    /// [`Error::Shape`]
-    /// where there is no layer.
+    /// [`Error::Shape`] where there is no layer.
     pub fn new(layers: &[&FeedForward], tokens: usize, policy: Policy, dx: Element) -> Result<Self, Error> {
         let Some(first) = layers.first() else {
             return Err(Error::Shape { operand: "layers", expected: "at least one layer".into(), actual: vec![0] });

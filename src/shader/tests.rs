@@ -281,6 +281,35 @@ fn uniform_blocks_equal_their_twins_in_rust() {
         offsets,
         constants
     );
+    assert_block!(
+        &super::update::control(),
+        crate::ops::steps::ControlParams,
+        fence,
+        tensors,
+        history,
+        growth,
+        clip,
+        share,
+        log_beta1,
+        log_beta2,
+        rate,
+        minimum,
+        warm_up,
+        total,
+        offsets
+    );
+    assert_block!(
+        &super::update::cross_entropy(Element::F32, Element::F32),
+        crate::ops::steps::CrossEntropyParams,
+        fence,
+        first,
+        rows,
+        classes,
+        class_stride,
+        class_start,
+        share,
+        offsets
+    );
     for kernel in ceilings().iter().filter(|kernel| kernel.name.contains("fma")) {
         assert_block!(kernel, crate::bench::FmaParams, turns, factor, term, padding);
     }
