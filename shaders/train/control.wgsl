@@ -44,8 +44,11 @@ fn rate_of(update: u32) -> f32 {
     if params.total == 0u {
         return params.rate;
     }
-    let progress = f32(min(update, params.total) - params.warm_up) / f32(max(params.total, params.warm_up + 1u) - params.warm_up);
-    return params.minimum + (params.rate - params.minimum) * falling(min(progress, 1.0));
+    let end = max(params.total, params.warm_up);
+    if update >= end {
+        return params.minimum;
+    }
+    return params.minimum + (params.rate - params.minimum) * falling(f32(update - params.warm_up) / f32(end - params.warm_up));
 }
 
 /// Tested by bits: drivers may assume that NaN and infinities do not exist.

@@ -71,8 +71,8 @@ impl BoundTraining {
         Kept(self)
     }
 
-    /// Bytes that are kept from forward to backward besides x: nothing with [`Policy::Recompute`], else tokens * d_ff
-    /// elements of hidden's kind, twice that for a gated layer.
+    /// Bytes that are kept from forward to backward besides x: nothing with [`Policy::Recompute`], else a buffer of tokens *
+    /// d_ff elements of hidden's kind, for a gated layer two; each is a multiple of 16 bytes.
     pub const fn kept_bytes(&self) -> u64 {
         self.kept
     }
@@ -104,6 +104,12 @@ impl FeedForward {
         let FeedForwardTraining { y, backward, policy, workspace } = args;
         let x = backward.x;
         let tokens = x.rows_cols().0;
+        // Backward reads them after y was written.
+        for (input, tensor) in [("x", x), ("dy", backward.dy)] {
+            if tensor.overlaps(y) {
+                return Err(Error::Alias { input, output: "y" });
+            }
+        }
         let hidden = workspace.hidden(tokens, self)?;
         let (forward, z, again) = match policy {
             Policy::Keep => {
@@ -121,7 +127,7 @@ impl FeedForward {
         };
         let out_of = self.second_product(&hidden, &y.view(0, &[tokens, self.d_model()])?, backward.residual.then_some(x))?;
         let from = self.backward_from(backward, &z, workspace)?;
-        let kept = if policy == Policy::Keep { z.iter().map(Tensor::bytes).sum() } else { 0 };
+        let kept = if policy == Policy::Keep { z.iter().map(|tensor| tensor.buffer().size()).sum() } else { 0 };
         let backward = match again {
             Some(again) => again.then(from),
             None => from,

@@ -46,7 +46,8 @@ pub(super) struct Assembly {
 struct Flow {
     /// Inputs of the blocks, and the last output.
     xs: Vec<Tensor>,
-    /// Gradients, taking turns: that of input k is number k % 2.
+    /// Gradients, taking turns: that of input k is number k % 2. One is enough where that of the first input is not needed
+    /// and there is one block.
     dxs: Vec<Tensor>,
     workspace: Workspace,
 }
@@ -63,12 +64,12 @@ impl Assembly {
         let active = network.blocks.iter().map(|_| f32s(&[spec.d_ff])).collect::<Result<_, _>>()?;
         let (norms, history) = (f32s(&[network.parameters.len()])?, f32s(&[HISTORY as usize, 4])?);
         let tensors = Steering { state, history, norms, loss: f32s(&[1])?, active };
-        let flow = Flow::new(gpu, spec, rows, &network, options)?;
+        let flow = Flow::new(gpu, spec, rows, &network, options, !ends.is_empty())?;
         let edge = Edge {
             x: &flow.xs[0],
-            dx: &flow.dxs[0],
+            dx: flow.dx(0),
             y: &flow.xs[spec.blocks],
-            dy: &flow.dxs[spec.blocks % 2],
+            dy: flow.dx(spec.blocks),
             state: &tensors.state,
             counters: [&counter, &batches],
             loss: &tensors.loss,
@@ -119,20 +120,25 @@ impl Assembly {
 }
 
 impl Flow {
-    fn new(gpu: &Gpu, spec: &NetworkSpec, rows: usize, network: &Network, options: &TrainerOptions) -> Result<Self, Error> {
+    fn new(gpu: &Gpu, spec: &NetworkSpec, rows: usize, network: &Network, options: &TrainerOptions, first: bool) -> Result<Self, Error> {
         let layers: Vec<&FeedForward> = network.blocks.iter().map(|block| &block.layer).collect();
         let some = |count: usize| (0..count).map(|_| gpu.zeros(&[rows, spec.d_model], options.element)).collect::<Result<_, _>>();
         let workspace = Workspace::new(&layers, rows, options.policy, options.element)?;
-        Ok(Self { xs: some(spec.blocks + 1)?, dxs: some(2)?, workspace })
+        Ok(Self { xs: some(spec.blocks + 1)?, dxs: some((spec.blocks + usize::from(first)).min(2))?, workspace })
+    }
+
+    /// The gradient of input k, or of the last output.
+    fn dx(&self, k: usize) -> &Tensor {
+        &self.dxs[k % self.dxs.len()]
     }
 
     /// Block k between its tensors.
     fn train(&self, k: usize, block: &Block, spec: &NetworkSpec, policy: Policy, dx: bool) -> Result<crate::nn::BoundTraining, Error> {
         let backward = FeedForwardBackward {
-            dx: dx.then_some(&self.dxs[k % 2]),
+            dx: dx.then_some(self.dx(k)),
             dparameters: block.dparameters.as_ref(),
             residual: spec.residual,
-            ..FeedForwardBackward::new(&self.xs[k], &self.dxs[(k + 1) % 2], &block.gradients)
+            ..FeedForwardBackward::new(&self.xs[k], self.dx(k + 1), &block.gradients)
         };
         block.layer.train(FeedForwardTraining { y: &self.xs[k + 1], backward, policy, workspace: &self.workspace })
     }
@@ -155,11 +161,11 @@ impl Network {
     }
 }
 
-/// Counts what underflows in each gradient.
+/// Counts what underflows in each gradient in f16; those of learned activation parameters are f32.
 fn underflows(gpu: &Gpu, parameters: &[Parameter]) -> Result<(Plan, Tensor), Error> {
     let counts = gpu.zeros(&[parameters.len(), 2], Element::F32)?;
     let mut plan = PlanBuilder::new(gpu).finish()?;
-    for (k, parameter) in parameters.iter().enumerate() {
+    for (k, parameter) in parameters.iter().enumerate().filter(|(_, parameter)| parameter.gradient.element() == Element::F16) {
         plan = plan.then(steps::underflows(gpu, &parameter.gradient, &counts.view(2 * k, &[2])?)?);
     }
     Ok((plan, counts))

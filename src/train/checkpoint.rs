@@ -35,7 +35,8 @@ impl Trainer {
     /// had there, on the same adapter. `get` hands over a tensor by its name.
     ///
     /// # Errors
-    /// Those of `get`; [`Error::Shape`] or [`Error::Kind`] where a tensor is not this trainer's. It is then as it was.
+    /// Those of `get`; [`Error::Shape`], [`Error::Kind`] or [`Error::TooSmall`] where a tensor is not this
+    /// trainer's. It is then as it was.
     pub fn restore<E: From<Error>>(&mut self, mut get: impl FnMut(&str) -> Result<HostTensor, E>) -> Result<(), E> {
         let mut fitting = |name: &str, shape: &[usize]| -> Result<Vec<u8>, E> {
             let HostTensor { shape: actual, data } = get(name)?;
@@ -45,6 +46,11 @@ impl Trainer {
             }
             if data.element != Element::F32 {
                 return Err(Error::Kind { operand: "checkpoint", expected: Element::F32, actual: data.element }.into());
+            }
+            let (expected, actual) = (shape.iter().product::<usize>() * 4, data.bytes.len());
+            if actual != expected {
+                let (operand, shape, required) = ("checkpoint", shape.to_vec(), expected as u64);
+                return Err(Error::TooSmall { operand, shape, element: data.element, offset: 0, required, actual: actual as u64 }.into());
             }
             Ok(data.bytes)
         };
@@ -64,7 +70,7 @@ impl Trainer {
         }
         self.steering().iter().zip(&steering).for_each(|((_, tensor), bytes)| write(self.gpu(), tensor, bytes));
         self.taken = steering.first().and_then(|state| count_of(state)).unwrap_or(0);
-        self.read = self.taken;
+        self.forget();
         Ok(())
     }
 

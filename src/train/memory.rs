@@ -10,7 +10,8 @@ pub struct Memory {
     pub gradients: u64,
     /// The optimizer's, 4 bytes a parameter for momentum, 8 for AdamW.
     pub optimizer: u64,
-    /// What passes between blocks: [rows, d_model] for each block's input, for the last output, and twice for gradients.
+    /// What passes between blocks: [rows, d_model] for each block's input, for the last output, and twice for
+    /// gradients (once for a single block whose input's gradient nobody needs).
     pub activations: u64,
     /// What blocks keep for backward: [`BoundTraining::kept_bytes`](crate::nn::BoundTraining::kept_bytes) of each.
     pub kept: u64,

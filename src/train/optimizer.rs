@@ -148,6 +148,9 @@ pub enum LossScaling {
     },
 }
 
+/// As shaders/train/control.wgsl has it.
+const LARGEST_SCALE: f64 = 16_777_216.0;
+
 impl LossScaling {
     /// No scaling.
     pub const NONE: Self = Self::Fixed(1.0);
@@ -164,10 +167,12 @@ impl LossScaling {
 
     pub(super) fn check(self) -> Result<(), Error> {
         let (value, _) = self.start();
-        if value > 0.0 && value <= 16_777_216.0 {
-            return Ok(());
-        }
-        let (function, parameter) = ("loss scaling".into(), "scale".into());
-        Err(Error::Parameter { function, parameter, value, reason: "is not above 0 and at most 2^24" })
+        let reason = match self {
+            Self::Fixed(_) if value > 0.0 && value <= LARGEST_SCALE => return Ok(()),
+            Self::Dynamic { .. } if (1.0..=LARGEST_SCALE).contains(&value) => return Ok(()),
+            Self::Fixed(_) => "is not above 0 and at most 2^24",
+            Self::Dynamic { .. } => "is not in 1 ..= 2^24",
+        };
+        Err(Error::Parameter { function: "loss scaling".into(), parameter: "scale".into(), value, reason })
     }
 }

@@ -30,7 +30,7 @@ pub struct Trainer {
     terms: usize,
     /// Steps taken, and those whose records were read.
     pub(super) taken: u32,
-    pub(super) read: u32,
+    read: u32,
     pending: Vec<Record>,
 }
 
@@ -203,6 +203,12 @@ impl Trainer {
             }
         }
         Ok(())
+    }
+
+    /// Has no records but of the steps to come.
+    pub(super) fn forget(&mut self) {
+        self.read = self.taken;
+        self.pending.clear();
     }
 
     pub(super) const fn gpu(&self) -> &Gpu {
