@@ -5,7 +5,7 @@ mod support;
 use std::sync::OnceLock;
 
 use ffwd::accuracy::Sample;
-use ffwd::nn::{FeedForwardArgs, Layer};
+use ffwd::nn::{FeedForwardArgs, FeedForwardBackward, Layer};
 use ffwd::ops::{Activate, Backward, Forward, GateInput, Gated, GatedBackward, GatedForward};
 use ffwd::shader::matmul::Loop;
 use ffwd::{Activation, Element, Error, FeedForward, Gate, Gpu, Layout, Tensor, wgpu};
@@ -163,6 +163,28 @@ fn layers_are_split() {
 #[test]
 fn layers_beyond_the_grid_are_split() {
     assert_same(&small(1 << 20, 8), "tiles", |gpu| feed_forward(gpu, false, [300, 5, 270], Loop::Direct(4)));
+}
+
+/// Gradients of weights and biases over more tokens than a window holds: the depth of their product is then split. Whole
+/// numbers, whose sums are exact in any order.
+#[test]
+fn gradients_of_many_tokens_are_split() {
+    let [tokens, d_model, d_ff] = [300, 4, 8];
+    let run = |gpu: &Gpu, element| {
+        let whole = |len: usize, by: usize| (0..len).map(|i| (i * by % 5) as f32 - 2.0).collect::<Vec<_>>();
+        let tensor = |shape: &[usize], by| gpu.tensor(&whole(shape.iter().product(), by), shape, Element::F32).unwrap();
+        let (b1, b2) = (Some(tensor(&[d_ff], 3)), Some(tensor(&[d_model], 2)));
+        let (w1, w2) = (tensor(&[d_ff, d_model], 7), tensor(&[d_model, d_ff], 9));
+        let op = FeedForward::new(gpu, Layer::Dense { activation: Activation::Relu, w1, b1, w2, b2 });
+        let (x, dy) = (tensor(&[tokens, d_model], 3), tensor(&[tokens, d_model], 11));
+        let gradients = op.layer().map(|tensor| gpu.zeros(tensor.shape(), element)).unwrap();
+        let plan = op.backward(FeedForwardBackward::new(&x, &dy, &gradients)).unwrap();
+        plan.submit(gpu);
+        (gradients.weights().into_iter().flat_map(|tensor| gpu.read_back(tensor).unwrap()).collect(), plan.kernels().count())
+    };
+    for element in Element::ALL {
+        assert_same(tiny(), &format!("gradients in {element}"), |gpu| run(gpu, element));
+    }
 }
 
 /// Sums over tensors beyond a binding. Splitting changes the order of a sum, so the bits may differ and the bound not.

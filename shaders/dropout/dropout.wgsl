@@ -3,7 +3,7 @@
 
 /// 0 where an element is dropped, else the factor of what is kept.
 fn kept_lanes(i: u32) -> Lanes {
-    let words = unit_words(i, bitcast<u32>(load_counter(0u)));
+    let words = unit_words(i, counter_word(0u));
     return select(Lanes(bitcast<f32>(params.random[1].x)), Lanes(0.0), words < Words(params.random[0].w));
 }
 

@@ -6,7 +6,7 @@ fn character(e: u32) -> f32 {
     let places = params.random[1].z;
     let stride = params.random[1].w;
     let row = e / width;
-    let count = bitcast<u32>(load_counter(0u));
+    let count = counter_word(0u);
     if stride == 0u {
         let word = philox(vec4<u32>(row, params.random[0].z, count, 0u), params.random[0].xy).x;
         return load_text(wide_product(word, places).x + e % width);

@@ -57,11 +57,11 @@ fn is_finite(x: f32) -> bool {
 }
 
 fn counted(k: u32) -> u32 {
-    return bitcast<u32>(load_state(k));
+    return state_word(k);
 }
 
 fn count(k: u32, n: u32) {
-    store_state(k, bitcast<f32>(n));
+    store_state_word(k, n);
 }
 
 @compute @workgroup_size(1)
@@ -84,11 +84,12 @@ fn main() {
     store_state(NORM, norm);
     store_state(RATE, rate);
     let step = counted(COUNT);
-    let line = 4u * (step % params.history);
+    let line = 5u * (step % params.history);
     store_history(line, load_loss(0u) * params.share);
     store_history(line + 1u, norm);
     store_history(line + 2u, rate);
     store_history(line + 3u, scale);
+    store_history(line + 4u, f32(fault));
     count(COUNT, step + 1u);
     if finite_norm {
         count(UPDATES, update + 1u);
@@ -102,7 +103,6 @@ fn main() {
     } else {
         count(SKIPPED, counted(SKIPPED) + 1u);
         count(SOUND, 0u);
-        count(FAULT, fault);
         store_state(SCALE, select(scale, max(0.5 * scale, 1.0), params.growth != 0u));
     }
 }

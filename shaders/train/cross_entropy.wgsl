@@ -1,5 +1,6 @@
 // Softmax cross-entropy of a row: log(sum(exp(x))) - x[class], and its gradient softmax(x) - one_hot(class), times the
-// loss's scale over the number of rows. One invocation a row. A class that there is none of gives NaN.
+// loss's scale over the number of rows. One invocation a row. A class that there is none of, or a row whose
+// largest logit is not finite, gives NaN.
 
 struct Params {
     /// Always 0; see numerics.wgsl.
@@ -51,6 +52,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
         top = select(top, k, x > largest);
         largest = max(largest, x);
     }
+    // Of infinities there is no softmax.
+    sound = sound && (bitcast<u32>(largest) & 0x7f800000u) != 0x7f800000u;
     // Without the largest, which adds 1: a confident row's loss and gradient are made of the rest.
     var rest = 0.0;
     for (var k = 0u; k < params.classes; k++) {

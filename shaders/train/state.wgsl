@@ -15,5 +15,3 @@ const RATE = 8u;
 /// AdamW's 1 - beta^updates.
 const CORRECTION1 = 9u;
 const CORRECTION2 = 10u;
-/// Of the last step that was skipped: the first gradient that was not finite, counted from 1.
-const FAULT = 11u;

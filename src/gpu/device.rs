@@ -176,7 +176,7 @@ impl Gpu {
         // `Tensor::MOST_ELEMENTS`), or halves a constant down to 0 (matmul/tree.wgsl); an expression of a user's holds
         // no statement, so no loop.
         // Integer division: every divisor of ours is a constant or a field of `params` that the host sets to at
-        // least 1 (`ops`), and no dividend is signed; where a user's expression is linked the check stays on.
+        // least 1 (`ops`, `train/options.rs`), and no dividend is signed; where a user's expression is linked the check stays on.
         // Bounds checks stay on everywhere.
         #[allow(unsafe_code, reason = "wgpu offers these options only through an unsafe function")]
         let module = unsafe { device.create_shader_module_trusted(descriptor, checks) };

@@ -62,14 +62,14 @@ impl Plan {
         self
     }
 
-    /// Bytes of GPU memory that the plan keeps for itself: sums of split depths. Its
+    /// Bytes of GPU memory that the plan keeps for itself: partial sums, and workspaces. Its
     /// [`parameters`](Self::parameter_bytes) come on top.
     pub fn scratch_bytes(&self) -> u64 {
         self.scratch
     }
 
-    /// Bytes of the uniform buffers with the kernels' parameters, one buffer for each operation's dispatches: 160 bytes for
-    /// each of a product's, never more, each from a multiple of the device's `min_uniform_buffer_offset_alignment` on.
+    /// Bytes of the uniform buffers with the kernels' parameters, one buffer for each operation's dispatches: at most 208 bytes
+    /// for each, each from a multiple of the device's `min_uniform_buffer_offset_alignment` on.
     pub fn parameter_bytes(&self) -> u64 {
         self.parameters
     }

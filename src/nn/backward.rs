@@ -78,7 +78,7 @@ impl FeedForward {
         let (into, out_of) = self.matrices(args.gradients)?;
         let hidden = workspace.hidden(tokens, self)?;
         let mut pass = Pass { layer: self, steps: Vec::new(), accumulate: args.accumulate };
-        pass.product(LinearArgs { transposed: [false, true], ..LinearArgs::new(&dy, weight(out_of.weight), &hidden) })?;
+        pass.product(LinearArgs { transposed: [false, true], ..LinearArgs::new(&dy, Weights::plain(out_of.weight), &hidden) })?;
         if let Some(dparameters) = args.dparameters {
             pass.steps.push(self.parameter_gradient(z, &hidden, dparameters, args.accumulate)?);
         }
@@ -93,7 +93,7 @@ impl FeedForward {
             let mut sum = args.residual.then_some(&dy);
             for (i, (matrix, dz)) in into.iter().zip(z).enumerate() {
                 let out = if i + 1 == into.len() { dx } else { parts.as_ref().unwrap_or(dx) };
-                let args = LinearArgs::new(dz, weight(matrix.weight), out);
+                let args = LinearArgs::new(dz, Weights::plain(matrix.weight), out);
                 pass.product(LinearArgs { transposed: [false, true], residual: sum, ..args })?;
                 sum = Some(out);
             }
@@ -232,11 +232,7 @@ impl Pass<'_> {
     /// dW = dy^T x, and in the same product the bias's gradient, the sums of dy's columns.
     fn weight_gradient(&mut self, matrix: &Matrix<'_>, dy: &Tensor, x: &Tensor) -> Result<(), Error> {
         let dw = matrix.dweight;
-        let args = LinearArgs { transposed: [true, true], ..LinearArgs::new(dy, weight(x), dw) };
+        let args = LinearArgs { transposed: [true, true], ..LinearArgs::new(dy, Weights::plain(x), dw) };
         self.product(LinearArgs { residual: self.accumulate.then_some(dw), sums: matrix.dbias, ..args })
     }
-}
-
-const fn weight(weight: &Tensor) -> Weights<'_> {
-    Weights::One { weight, bias: None }
 }

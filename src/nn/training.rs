@@ -104,11 +104,12 @@ impl FeedForward {
         let FeedForwardTraining { y, backward, policy, workspace } = args;
         let x = backward.x;
         let tokens = x.rows_cols().0;
-        // Backward reads them after y was written.
-        for (input, tensor) in [("x", x), ("dy", backward.dy)] {
-            if tensor.overlaps(y) {
-                return Err(Error::Alias { input, output: "y" });
-            }
+        // Backward reads them, or adds to them, after y was written.
+        let weights = self.layer().weights().into_iter().chain(self.parameters()).map(|tensor| ("a weight", tensor));
+        let gradients = backward.gradients.weights().into_iter().chain(backward.dparameters);
+        let others = [("x", x), ("dy", backward.dy)].into_iter().chain(gradients.map(|tensor| ("gradient of a weight", tensor)));
+        if let Some((input, _)) = weights.chain(others).find(|(_, tensor)| tensor.overlaps(y)) {
+            return Err(Error::Alias { input, output: "y" });
         }
         let hidden = workspace.hidden(tokens, self)?;
         let (forward, z, again) = match policy {

@@ -61,14 +61,20 @@ impl Workspace {
     /// Hidden of so many tokens of a layer: what a forward pass that uses it leaves there.
     ///
     /// # Errors
-    /// [`Error::Limit`] where the workspace is for fewer tokens.
+    /// [`Error::Limit`] where the workspace is for fewer tokens, [`Error::Kind`] where it is of another kind.
     pub fn hidden(&self, tokens: usize, layer: &FeedForward) -> Result<Tensor, Error> {
+        self.fits(layer)?;
         self.part(&self.hidden, tokens, layer.d_ff())
     }
 
     /// What hidden is computed from.
     pub(super) fn between(&self, tokens: usize, layer: &FeedForward) -> Result<Vec<Tensor>, Error> {
-        self.between.iter().take(1 + usize::from(layer.is_gated())).map(|tensor| self.part(tensor, tokens, layer.d_ff())).collect()
+        let needed = 1 + usize::from(layer.is_gated());
+        if self.between.len() < needed {
+            let (required, allowed) = (needed as u64, self.between.len() as u64);
+            return Err(Error::Limit { what: "pre-activations of a workspace", required, allowed });
+        }
+        self.between.iter().take(needed).map(|tensor| self.part(tensor, tokens, layer.d_ff())).collect()
     }
 
     /// Where a dx that takes two products is added up, if that cannot be done in itself.
@@ -78,6 +84,11 @@ impl Workspace {
         }
         let missing = Error::Kind { operand: "dx", expected: Element::F32, actual: dx.element() };
         self.part(self.parts.as_ref().ok_or(missing)?, tokens, layer.d_model()).map(Some)
+    }
+
+    /// Refuses layers for which it was not made.
+    fn fits(&self, layer: &FeedForward) -> Result<(), Error> {
+        self.hidden.expect_element("workspace", layer.hidden_element())
     }
 
     fn part(&self, tensor: &Tensor, tokens: usize, width: usize) -> Result<Tensor, Error> {

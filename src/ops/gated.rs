@@ -117,7 +117,8 @@ impl Gated {
         Self { gpu: gpu.clone(), function: Function::Gate(gate.into()), dropout: None }
     }
 
-    /// The same, followed by dropout: y = mask * f(gate) * up / (1 - probability), and its gradients.
+    /// The same, followed by dropout: y = mask * f(gate) * up / (1 - probability), and its gradients. Its count is one storage
+    /// buffer more: gradients of separate tensors with biases and learned parameters then take nine, and WebGPU grants eight.
     #[must_use]
     pub fn with_dropout(self, dropout: Dropout, counter: &Counter) -> Self {
         Self { dropout: Some((dropout, counter.clone())), ..self }

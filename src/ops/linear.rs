@@ -51,6 +51,13 @@ pub enum Weights<'a> {
     },
 }
 
+impl<'a> Weights<'a> {
+    /// One product, no bias.
+    pub const fn plain(weight: &'a Tensor) -> Self {
+        Self::One { weight, bias: None }
+    }
+}
+
 /// Operands of out = f(a w^T + bias) + residual.
 #[derive(Debug, Clone, Copy)]
 pub struct LinearArgs<'a> {
@@ -142,20 +149,20 @@ impl Linear {
         let strategy = self.strategy(&problem)?;
         if let Some(sums) = args.sums {
             sums.expect_shape("sums", &[rows])?;
-            let whole = strategy.slices <= 1 && !matches!(strategy.looping, Loop::Cooperative(_));
             if products != Products::Summed || !transposed_a {
                 return Err(Error::Unsupported {
                     function: self.function.name().into(),
                     what: "sums of rows but for one weight and a transposed `a`",
                 });
             }
-            if !whole {
-                // Cooperative matrices and slices of a depth do not keep a sum besides.
-                let rest = self.plan(LinearArgs { sums: None, ..args })?;
-                return Ok(rest.then(self.column_sums(args.a, sums, args.residual.is_some())?));
-            }
         }
         let product = Product { gpu: &self.gpu, function: &self.function, products, operands, problem };
+        if let Some(sums) = args.sums
+            && !product.sums_besides(strategy)?
+        {
+            let rest = self.plan(LinearArgs { sums: None, ..args })?;
+            return Ok(rest.then(self.column_sums(args.a, sums, args.residual.is_some())?));
+        }
         if gated && !strategy.fused { product.plan_unfused(strategy) } else { product.plan(strategy) }
     }
 

@@ -127,6 +127,14 @@ impl<'a> Product<'a> {
         Ok(builder.finish()?.with_scratch(partials.buffer().size()))
     }
 
+    /// Whether one kernel keeps the sums of a's rows besides: cooperative matrices and slices of a depth do not, and where
+    /// there is no column there is no kernel. Refuses sums that share memory with another operand, whatever the strategy.
+    pub(super) fn sums_besides(&self, strategy: Strategy) -> Result<bool, Error> {
+        let variant = self.variant(strategy.looping, strategy.slices)?;
+        let whole = self.steps(&variant, 1)?.depth >= self.problem.depth as u64;
+        Ok(whole && strategy.slices <= 1 && self.problem.cols > 0 && !matches!(strategy.looping, Loop::Cooperative(_)))
+    }
+
     /// Up first, into the output; then the gate's product works on it in place. Where the output holds the residual, up
     /// gets a buffer of the plan's own.
     pub(super) fn plan_unfused(&self, strategy: Strategy) -> Result<Plan, Error> {

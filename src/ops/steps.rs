@@ -132,7 +132,7 @@ pub(crate) fn windows(gpu: &Gpu, text: &Tensor, counter: &Counter, y: &Tensor, s
     if places == 0 {
         return Err(Error::Shape { operand: "text", expected: format!("at least {width} characters"), actual: text.shape().to_vec() });
     }
-    let [rows, width, places] = [rows, width, places].map(|n| n as u32);
+    let [rows, width, places] = [rows, width, places].map(|n| n.max(1) as u32);
     let random = match starts {
         Starts::Random { seed, stream } => Random { seed, stream, numbers: [width, places, 0], ..Random::default() },
         Starts::Every(stride) => Random { threshold: rows, numbers: [width, places, stride.max(1)], ..Random::default() },
@@ -146,7 +146,7 @@ pub(crate) fn one_hot(gpu: &Gpu, windows: &Tensor, inputs: usize, y: &Tensor) ->
     let (rows, width) = windows.rows_cols();
     let classes = y.rows_cols().1;
     y.expect_shape("y", &[rows * inputs, classes])?;
-    let random = Random { numbers: [classes as u32, width as u32, inputs as u32], ..Random::default() };
+    let random = Random { numbers: [classes, width, inputs].map(|n| n.max(1) as u32), ..Random::default() };
     walk(gpu, Update::OneHot, &[("classes", windows), ("y", y)], y.len(), constants([0.0; 4], [0.0; 4]), random)
 }
 

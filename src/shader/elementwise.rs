@@ -161,7 +161,7 @@ impl Variant {
             operands.push(Operand::table("learned", Element::F32));
         }
         if self.dropout {
-            operands.push(Operand::table("counter", Element::F32));
+            operands.push(Operand::table("counter", Element::F32).counting());
         }
         self.places.bind(&mut operands);
         operands

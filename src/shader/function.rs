@@ -15,6 +15,18 @@ pub enum Function {
     Gate(Gate),
 }
 
+impl From<Gate> for Function {
+    fn from(gate: Gate) -> Self {
+        Self::Gate(gate)
+    }
+}
+
+impl From<Activation> for Function {
+    fn from(activation: Activation) -> Self {
+        Self::Activation(activation)
+    }
+}
+
 impl Function {
     /// Constants as the kernels receive them.
     pub fn constants(&self) -> Vec<f64> {

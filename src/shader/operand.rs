@@ -105,6 +105,9 @@ pub struct Operand {
     pub index: Index,
     /// Whether the kernel writes it.
     pub written: bool,
+    /// Whether its words may also be read and written as they are: counts, as floats, would be subnormal, and a device may
+    /// flush those.
+    pub counts: bool,
     /// Whether every dispatch may read any of it: biases, learned parameters, what steers a kernel.
     pub whole: bool,
 }
@@ -112,12 +115,17 @@ pub struct Operand {
 impl Operand {
     /// An operand side by side in a binding of its own.
     pub fn new(name: &'static str, element: Element, lanes: Lanes, written: bool) -> Self {
-        Self { name, binding: name.into(), element, lanes, index: Index::Flat, written, whole: false }
+        Self { name, binding: name.into(), element, lanes, index: Index::Flat, written, counts: false, whole: false }
     }
 
     /// An operand that is read one element at a time, at any place.
     pub fn table(name: &'static str, element: Element) -> Self {
         Self { whole: true, ..Self::new(name, element, Lanes::One, false) }
+    }
+
+    /// The same operand, with `NAME_word(i)` and `store_NAME_word(i, word)`.
+    pub fn counting(self) -> Self {
+        Self { counts: true, ..self }
     }
 
     /// The same operand at another place.
@@ -253,6 +261,12 @@ impl Accessor<'_> {
             ),
         };
         let _ = writeln!(out, "fn load_{name}(i: u32) -> f32 {{\n    let p = {place};\n    {load}\n}}");
+        if self.operand.counts {
+            let _ = writeln!(out, "fn {name}_word(i: u32) -> u32 {{\n    return {variable}[{place}];\n}}");
+        }
+        if self.operand.counts && self.operand.written {
+            let _ = writeln!(out, "fn store_{name}_word(i: u32, word: u32) {{\n    {variable}[{place}] = word;\n}}");
+        }
         if self.operand.written {
             let _ = writeln!(out, "fn store_{name}(i: u32, v: f32) {{\n    let p = {place};\n    {store}\n}}");
         }

@@ -92,7 +92,8 @@ impl Variant {
 impl Mapped for Variant {
     fn operands(&self) -> Vec<Operand> {
         let operand = |&(name, element): &(&'static str, Element)| match name {
-            "state" | "counter" | "text" | "classes" => Operand::table(name, element),
+            "counter" => Operand::table(name, element).counting(),
+            "state" | "text" | "classes" => Operand::table(name, element),
             "gradient" | "x" | "target" => Operand::new(name, element, self.lanes, false),
             _ => Operand::new(name, element, self.lanes, true),
         };
@@ -149,7 +150,7 @@ pub fn cross_entropy(logits: Element, gradients: Element) -> Kernel {
 /// What a step does between the gradients and the updates.
 pub fn control() -> Kernel {
     let operand = |name, written| Operand::new(name, Element::F32, Lanes::One, written);
-    let operands = [operand("norms", false), operand("loss", false), operand("state", true), operand("history", true)];
+    let operands = [operand("norms", false), operand("loss", false), operand("state", true).counting(), operand("history", true)];
     let files = [NUMERICS, include_str!("../../shaders/train/state.wgsl"), include_str!("../../shaders/train/control.wgsl")];
     of_its_own("train/control".into(), &operands, &files)
 }

@@ -5,7 +5,7 @@ use super::network::{Block, Network, NetworkSpec};
 use super::options::TrainerOptions;
 use super::parameter::Parameter;
 use super::task::{Edge, Ends, Task};
-use super::trainer::{HISTORY, STATE};
+use super::trainer::{HISTORY, LINE, STATE};
 use crate::element::Element;
 use crate::error::Error;
 use crate::gpu::{Gpu, Plan, PlanBuilder, Tensor};
@@ -62,7 +62,7 @@ impl Assembly {
         let (counter, batches) = (Counter::of(&state)?, Counter::new(gpu, 0)?);
         let network = Network::new(gpu, spec, &ends, options, &counter)?;
         let active = network.blocks.iter().map(|_| f32s(&[spec.d_ff])).collect::<Result<_, _>>()?;
-        let (norms, history) = (f32s(&[network.parameters.len()])?, f32s(&[HISTORY as usize, 4])?);
+        let (norms, history) = (f32s(&[network.parameters.len()])?, f32s(&[HISTORY as usize, LINE])?);
         let tensors = Steering { state, history, norms, loss: f32s(&[1])?, active };
         let flow = Flow::new(gpu, spec, rows, &network, options, !ends.is_empty())?;
         let edge = Edge {

@@ -8,8 +8,8 @@ use crate::weights::{HostData, HostTensor};
 
 impl Trainer {
     /// Every tensor that the next step depends on, bit for bit: master weights by their names, what the optimizer keeps of
-    /// them (`optimizer.0.NAME`, ...), and `state`, with what the last steps left to be read, `history` and `norms`. Waits for
-    /// the last step.
+    /// them (`optimizer.0.NAME`, ...), and `state`, with `history` and `norms`, of which an evaluation reads the last step's.
+    /// Waits for the last step.
     ///
     /// # Errors
     /// [`Error::Gpu`] where the device is lost.
@@ -56,6 +56,7 @@ impl Trainer {
         };
         let steering = self.steering().map(|(name, tensor)| fitting(name, tensor.shape()));
         let steering = steering.into_iter().collect::<Result<Vec<_>, _>>()?;
+        let taken = count_of(steering.first().map_or(&[], Vec::as_slice))?;
         let mut tensors = Vec::new();
         for parameter in self.learned() {
             let shape = parameter.master.shape();
@@ -69,7 +70,7 @@ impl Trainer {
             parameter.kept.iter().zip(kept).for_each(|(tensor, bytes)| write(self.gpu(), tensor, &bytes));
         }
         self.steering().iter().zip(&steering).for_each(|((_, tensor), bytes)| write(self.gpu(), tensor, bytes));
-        self.taken = steering.first().and_then(|state| count_of(state)).unwrap_or(0);
+        self.taken = taken;
         self.forget();
         Ok(())
     }

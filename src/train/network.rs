@@ -5,7 +5,6 @@ use super::options::TrainerOptions;
 use super::parameter::Parameter;
 use crate::element::Element;
 use crate::error::Error;
-use crate::gate::Gate;
 use crate::gpu::{Gpu, Tensor};
 use crate::nn::{FeedForward, Layer};
 use crate::ops::{Counter, Dropout};
@@ -57,7 +56,7 @@ impl Network {
         let mut blocks = Vec::new();
         for number in 0..spec.blocks {
             let start = parameters.len();
-            let mut maker = Maker { gpu, spec, options, number, parameters: &mut parameters };
+            let mut maker = Maker { gpu, spec, options, number, start, parameters: &mut parameters };
             let (layer, gradients) = maker.layers()?;
             let learned = maker.learned()?;
             let mut layer = FeedForward::new(gpu, layer).with_hidden(options.hidden);
@@ -82,7 +81,7 @@ impl Network {
     }
 
     /// The parameter of this name.
-    pub(super) fn end(&self, name: &str) -> Option<&Parameter> {
+    pub(super) fn parameter(&self, name: &str) -> Option<&Parameter> {
         self.parameters.iter().find(|parameter| parameter.name == name)
     }
 }
@@ -107,8 +106,13 @@ struct Maker<'a> {
     spec: &'a NetworkSpec,
     options: &'a TrainerOptions,
     number: usize,
+    /// The block's first tensor among all.
+    start: usize,
     parameters: &'a mut Vec<Parameter>,
 }
+
+/// More than a block has tensors.
+const TENSORS: usize = 16;
 
 impl Maker<'_> {
     /// A parameter of the block: its value and its gradient.
@@ -116,7 +120,9 @@ impl Maker<'_> {
         let Self { gpu, options, number, .. } = *self;
         let parameter = Parameter::new(gpu, format!("blocks.{number}.{name}"), shape, options.element, options.optimizer)?;
         let init = if shape.len() > 1 { options.init.of(name, shape, self.spec.blocks) } else { Init::Zeros };
-        parameter.init(gpu, init, options.seed, stream(Stream::Weights, self.parameters.len()))?;
+        // Whatever else a block learns, its matrices are drawn alike.
+        let place = number * TENSORS + self.parameters.len() - self.start;
+        parameter.init(gpu, init, options.seed, stream(Stream::Weights, place))?;
         let tensors = (parameter.value.clone(), parameter.gradient.clone());
         self.parameters.push(parameter);
         Ok(tensors)
@@ -185,17 +191,5 @@ impl NetworkSpec {
     /// Whether its blocks are gated.
     pub const fn is_gated(&self) -> bool {
         matches!(self.function, Function::Gate(_))
-    }
-}
-
-impl From<Gate> for Function {
-    fn from(gate: Gate) -> Self {
-        Self::Gate(gate)
-    }
-}
-
-impl From<crate::Activation> for Function {
-    fn from(activation: crate::Activation) -> Self {
-        Self::Activation(activation)
     }
 }

@@ -62,7 +62,12 @@ impl Optimizer {
                 vec![("beta1", beta1, true), ("beta2", beta2, true), ("epsilon", epsilon, false), ("weight_decay", weight_decay, false)]
             }
         };
-        numbers.into_iter().try_for_each(|(name, value, below_one)| number("optimizer", name, value, below_one))
+        numbers.into_iter().try_for_each(|(name, value, below_one)| number("optimizer", name, value, below_one))?;
+        match self {
+            // Without it a gradient of 0 is divided by 0.
+            Self::AdamW { epsilon, .. } => positive("optimizer", "epsilon", epsilon),
+            Self::Sgd { .. } => Ok(()),
+        }
     }
 
     /// The update of one tensor; biases and learned parameters do not decay.
@@ -85,6 +90,15 @@ pub(super) fn number(function: &str, parameter: &str, value: f64, below_one: boo
         false => "is not a finite number that is at least 0",
         true => "is not in 0 .. 1, 1 excluded",
     };
+    Err(Error::Parameter { function: function.into(), parameter: parameter.into(), value, reason })
+}
+
+/// Refuses a number that f32 cannot tell from 0.
+pub(super) fn positive(function: &str, parameter: &str, value: f64) -> Result<(), Error> {
+    if value >= f64::from(f32::MIN_POSITIVE) && value <= f64::from(f32::MAX) {
+        return Ok(());
+    }
+    let reason = "is not a normal positive number of f32";
     Err(Error::Parameter { function: function.into(), parameter: parameter.into(), value, reason })
 }
 

@@ -1,7 +1,7 @@
 //! How a network is trained.
 
 use super::init::Scheme;
-use super::optimizer::{LossScaling, Optimizer, Schedule, number};
+use super::optimizer::{LossScaling, Optimizer, Schedule, number, positive};
 use super::trainer::HISTORY;
 use crate::element::Element;
 use crate::error::Error;
@@ -57,7 +57,7 @@ impl TrainerOptions {
         self.schedule.check()?;
         self.scaling.check()?;
         number("dropout", "probability", self.dropout, true)?;
-        number("clipping", "norm", self.clip.unwrap_or(1.0), false)
+        self.clip.map_or(Ok(()), |norm| positive("clipping", "norm", norm))
     }
 
     /// What the kernel between gradients and updates is told, of so many gradients and terms of a loss.

@@ -57,8 +57,9 @@ impl Text {
         let mut train: Vec<f32> = classes.collect();
         let rest = train.split_off(train.len() / 10 * 9);
         let shortest = rest.len().min(train.len());
-        if shortest <= context || [context, batch, validation].contains(&0) {
-            let expected = format!("at least {} characters in each part, and context, batch and validation above 0", context + 1);
+        let evaluated = batch.checked_mul(validation).filter(|windows| u32::try_from(*windows).is_ok());
+        if shortest <= context || evaluated.is_none() || [context, batch, validation].contains(&0) {
+            let expected = format!("more than {context} characters in each part; context, batch and validation above 0, and below 2^32");
             return Err(Error::Shape { operand: "text", expected, actual: vec![train.len(), rest.len()] });
         }
         Ok(Self { parts: [train, rest], classes: characters.len(), context, batch, validation })
@@ -165,7 +166,7 @@ impl Text {
     fn ends(&self, gpu: &Gpu, network: &Network, options: &TrainerOptions, edge: &Edge<'_>) -> Result<Ends, Error> {
         let Self { classes, context, batch, .. } = *self;
         let missing = || Error::Unsupported { function: "a network".into(), what: "embedding and head" };
-        let (embedding, head) = (network.end("embedding").ok_or_else(missing)?, network.end("head").ok_or_else(missing)?);
+        let (embedding, head) = (network.parameter("embedding").ok_or_else(missing)?, network.parameter("head").ok_or_else(missing)?);
         let zeros = |shape: &[usize], element| gpu.zeros(shape, element);
         let texts = [&self.parts[0], &self.parts[1]].map(|part| gpu.tensor(part, &[part.len()], Element::F32));
         let [train, validation] = texts;
@@ -182,18 +183,18 @@ impl Text {
         let (x, dx) = (characters(edge.x)?, characters(edge.dx)?);
         let prepare = |text: &Tensor, counter: &Counter, starts| -> Result<Plan, Error> {
             let rows = steps::windows(gpu, text, counter, &windows, starts)?.then(steps::one_hot(gpu, &windows, context, &one_hot)?);
-            let args = LinearArgs::new(&one_hot, weight(&embedding.value), &x);
+            let args = LinearArgs::new(&one_hot, Weights::plain(&embedding.value), &x);
             Ok(rows.then(linear().plan(LinearArgs { transposed: [false, true], ..args })?))
         };
         let loss = || -> Result<Plan, Error> {
             let entropy =
                 CrossEntropy { logits: &logits, windows: &windows, losses: &losses, dlogits: &dlogits, state: edge.state, loss: edge.loss };
-            Ok(linear().plan(LinearArgs::new(edge.y, weight(&head.value), &logits))?.then(entropy.plan(gpu)?))
+            Ok(linear().plan(LinearArgs::new(edge.y, Weights::plain(&head.value), &logits))?.then(entropy.plan(gpu)?))
         };
         let gradient = |dy: &Tensor, x: &Tensor, dw: &Tensor| {
-            linear().plan(LinearArgs { transposed: [true, true], ..LinearArgs::new(dy, weight(x), dw) })
+            linear().plan(LinearArgs { transposed: [true, true], ..LinearArgs::new(dy, Weights::plain(x), dw) })
         };
-        let through = LinearArgs { transposed: [false, true], ..LinearArgs::new(&dlogits, weight(&head.value), edge.dy) };
+        let through = LinearArgs { transposed: [false, true], ..LinearArgs::new(&dlogits, Weights::plain(&head.value), edge.dy) };
         let back = gradient(&dlogits, edge.y, &head.gradient)?.then(linear().plan(through)?);
         let random = Starts::Random { seed: options.seed, stream: stream(Stream::Data, 0) };
         Ok(Ends {
@@ -219,8 +220,4 @@ impl Regression {
             tensors: inputs.into_iter().chain(targets).collect(),
         })
     }
-}
-
-const fn weight(weight: &Tensor) -> Weights<'_> {
-    Weights::One { weight, bias: None }
 }

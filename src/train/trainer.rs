@@ -15,9 +15,12 @@ use crate::gpu::{Gpu, Tensor};
 pub(super) const STATE: usize = 16;
 const COUNT: usize = 0;
 const SCALE: usize = 4;
-const FAULT: usize = 11;
 /// Steps that the device's history holds.
 pub(super) const HISTORY: u32 = 64;
+/// Numbers of a step there: those of [`Record`], and the first gradient that was not finite, counted from 1.
+pub(super) const LINE: usize = 5;
+/// Most steps of a trainer: counts are of 32 bits, with room for what is added to them.
+const MOST_STEPS: u32 = 1 << 31;
 
 /// A network in training.
 #[derive(Debug)]
@@ -52,8 +55,12 @@ impl Trainer {
     /// Submits one step, and waits for nothing but, every 64 steps, for their records.
     ///
     /// # Errors
-    /// [`Error::Gpu`] where the device is lost; [`Error::Training`] as of [`Trainer::records`].
+    /// [`Error::Gpu`] where the device is lost; [`Error::Training`] as of [`Trainer::records`]; [`Error::Limit`] after 2^31
+    /// steps.
     pub fn step(&mut self) -> Result<(), Error> {
+        if self.taken == MOST_STEPS {
+            return Err(Error::Limit { what: "steps", required: u64::from(MOST_STEPS) + 1, allowed: MOST_STEPS.into() });
+        }
         if self.taken - self.read == HISTORY {
             self.fetch()?;
         }
@@ -103,7 +110,7 @@ impl Trainer {
     /// # Errors
     /// [`Error::Shape`] where there is none of this name, or the number of values differs.
     pub fn set(&self, name: &str, values: &[f32]) -> Result<(), Error> {
-        match self.assembly.network.end(name) {
+        match self.assembly.network.parameter(name) {
             Some(parameter) if parameter.master.len() == values.len() => parameter.set(&self.gpu, bytemuck::cast_slice(values)),
             Some(parameter) => {
                 let expected = format!("{} values for `{name}`", parameter.master.len());
@@ -148,7 +155,7 @@ impl Trainer {
             return Ok(1.0);
         }
         // A step's line is there after a checkpoint, too.
-        let line = self.assembly.tensors.history.view(((self.taken - 1) % HISTORY) as usize * 4, &[4])?;
+        let line = self.assembly.tensors.history.view(((self.taken - 1) % HISTORY) as usize * LINE, &[LINE])?;
         Ok(self.gpu.read_back(&line)?.get(3).copied().unwrap_or(1.0))
     }
 
@@ -158,32 +165,33 @@ impl Trainer {
             return Ok(());
         }
         let lines = self.gpu.read_back(&self.assembly.tensors.history)?;
-        let start = self.pending.len();
+        let dynamic = matches!(self.options.scaling, LossScaling::Dynamic { .. });
+        let mut lost = None;
         for step in self.read..self.taken {
-            let line = &lines[(step % HISTORY) as usize * 4..][..4];
-            self.pending.push(Record { step, loss: line[0], gradient_norm: line[1], rate: line[2], scale: line[3] });
+            let line = &lines[(step % HISTORY) as usize * LINE..][..LINE];
+            let record = Record { step, loss: line[0], gradient_norm: line[1], rate: line[2], scale: line[3] };
+            if record.skipped() && (!dynamic || record.scale <= 1.0) {
+                lost = lost.or(Some((record, line[4] as usize)));
+            }
+            self.pending.push(record);
         }
         self.read = self.taken;
-        let dynamic = matches!(self.options.scaling, LossScaling::Dynamic { .. });
-        let lost = self.pending[start..].iter().find(|record| record.skipped() && (!dynamic || record.scale <= 1.0));
         match lost {
-            Some(record) => Err(self.not_finite(*record)?),
+            Some((record, fault)) => Err(self.not_finite(record, fault)),
             None => self.sound(),
         }
     }
 
-    /// Names the first gradient that was not finite in the last step that was skipped.
-    fn not_finite(&self, record: Record) -> Result<Error, Error> {
-        let state = self.gpu.read_bytes(&self.tensors().state)?;
+    /// Names the first gradient that was not finite, counted from 1.
+    fn not_finite(&self, record: Record, fault: usize) -> Error {
         let TrainerOptions { element, hidden, scaling, .. } = self.options;
-        let fault = word(&state, FAULT).unwrap_or(0) as usize;
         // Each may be finite, and their sum not.
         let tensor = self.learned().get(fault.wrapping_sub(1)).map_or("all of them together", |parameter| &parameter.name).to_owned();
         let reason = format!(
             "gradients are not finite (loss {}, loss scale {}, {scaling:?}; weights and gradients in {element}, hidden in {hidden})",
             record.loss, record.scale
         );
-        Ok(Error::Training { step: record.step, tensor, reason })
+        Error::Training { step: record.step, tensor, reason }
     }
 
     /// Refuses gradients that f16 cannot tell from nothing.
@@ -228,10 +236,11 @@ impl Trainer {
 const MOST_UNDERFLOWING: f64 = 0.5;
 
 /// The count of steps, as the state tensor holds it.
-pub(super) fn count_of(state: &[u8]) -> Option<u32> {
-    word(state, COUNT)
-}
-
-fn word(state: &[u8], k: usize) -> Option<u32> {
-    Some(u32::from_le_bytes(state.get(4 * k..4 * k + 4)?.try_into().ok()?))
+pub(super) fn count_of(state: &[u8]) -> Result<u32, Error> {
+    let word = state.get(4 * COUNT..4 * COUNT + 4).and_then(|word| word.try_into().ok());
+    let count = word.map_or(u32::MAX, u32::from_le_bytes);
+    if count > MOST_STEPS {
+        return Err(Error::Limit { what: "steps of a checkpoint", required: count.into(), allowed: MOST_STEPS.into() });
+    }
+    Ok(count)
 }

@@ -92,8 +92,44 @@ fn a_checkpoint_goes_on_bit_for_bit() {
     for (name, tensor) in &whole {
         assert_eq!(tensor.bytes, rest[name].bytes, "{name}");
     }
-    let other = train(&[&["--resume", &path("whole.safetensors"), "--seed", "3"], &[][..]].concat()).unwrap_err();
+    let other = train(&["--resume", &path("whole.safetensors"), "--seed", "3"]).unwrap_err();
     assert!(other.contains("--resume") && other.contains("--seed"), "{other}");
+}
+
+/// Networks differ in nothing but their activation: what one of them learns besides does not change the others' numbers.
+#[test]
+fn matrices_are_drawn_alike() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("start.safetensors");
+    let args = ["gelu", "swish", "rational", "--blocks", "3", "--d-model", "32", "--steps", "0", "--checkpoint", file.to_str().unwrap()];
+    train(&args).unwrap();
+    let tensors = crate::support::read(&file);
+    let matrices = tensors.iter().filter_map(|(name, tensor)| Some((name.strip_prefix("gelu/blocks.")?, tensor)));
+    let mut count = 0;
+    for (name, tensor) in matrices {
+        for other in ["swish", "rational"] {
+            assert_eq!(tensor.bytes, tensors[&format!("{other}/blocks.{name}")].bytes, "{other} {name}");
+        }
+        count += 1;
+    }
+    assert_eq!(count, 6);
+}
+
+/// A checkpoint whose text was changed, or that is not whole, is refused; a file is not written twice.
+#[test]
+fn checkpoints_belong_to_their_data() {
+    let folder = tempfile::tempdir().unwrap();
+    let (text, file) = (folder.path().join("text"), folder.path().join("checkpoint.safetensors"));
+    let words = "all that is gold does not glitter. ".repeat(100);
+    std::fs::write(&text, &words).unwrap();
+    let (text, file) = (text.to_str().unwrap(), file.to_str().unwrap());
+    train(&[&["relu", "--steps", "3", "--text", text, "--checkpoint", file], &SMALL[..]].concat()).unwrap();
+    train(&["--resume", file, "--steps", "4"]).unwrap();
+    std::fs::write(text, words.replace("gold", "dolg")).unwrap();
+    let error = train(&["--resume", file, "--steps", "4"]).unwrap_err();
+    assert!(error.contains("made on another task"), "{error}");
+    let error = train(&["relu", "--json", file, "--checkpoint", file]).unwrap_err();
+    assert!(error.contains("named for two files"), "{error}");
 }
 
 /// Ctrl-C leaves a checkpoint from which it goes on.
@@ -150,7 +186,11 @@ fn a_failure_is_named_and_stays_alone() {
     assert!(!output.status.success() && error.contains("swiglu: training failed at step"), "{error}");
     assert!(error.contains("gradients are not finite") && error.contains("seen in `blocks.0."), "{error}");
     let run = json(&file);
-    assert!(run["networks"][1]["failure"].as_str().unwrap().contains("not finite"));
+    let failed = &run["networks"][1];
+    assert!(failed["failure"].as_str().unwrap().contains("not finite"));
+    // The step that it failed in is among those that were written.
+    let step = error.split("swiglu: training failed at step ").nth(1).unwrap().split(':').next().unwrap().parse().unwrap();
+    assert!(failed["steps"].as_array().unwrap().iter().any(|line| line[0].as_u64() == Some(step) && line[2].is_null()), "{step}");
 }
 
 #[test]

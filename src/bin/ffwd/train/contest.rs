@@ -3,12 +3,16 @@
 use std::time::Instant;
 
 use ffwd::train::{Evaluation, NetworkSpec, Record, Task, Trainer, TrainerOptions};
-use ffwd::weights::{HostTensor, Tensors};
-use ffwd::{Error, Gpu};
+use ffwd::weights::{HostData, HostTensor, Tensors};
+use ffwd::{Element, Error, Gpu};
 use serde_json::{Value, json};
 
 use super::course::{self, Course};
-use crate::error::CliError;
+use crate::error::{CliError, message};
+
+/// Under which a checkpoint holds a network's records, and the words of each.
+const RECORDS: &str = "records";
+const WORDS: usize = 5;
 
 /// A network, what it did so far, and why it stopped.
 #[derive(Debug)]
@@ -39,7 +43,13 @@ impl Contestant {
         let done = (0..count).try_for_each(|_| self.trainer.step()).and_then(|()| gpu.wait());
         self.seconds.push(start.elapsed().as_secs_f64() / f64::from(count.max(1)));
         let records = done.and_then(|()| self.trainer.records());
-        self.note(records).map(|records| self.records.extend(records.unwrap_or_default()))
+        if let Some(records) = self.note(records)? {
+            self.records.extend(records);
+        } else {
+            // What led to a failure is known all the same.
+            self.records.extend(self.trainer.records()?);
+        }
+        Ok(())
     }
 
     /// Measures it.
@@ -60,18 +70,18 @@ impl Contestant {
         }
     }
 
-    /// Median time of a step, in seconds.
+    /// Median time of a step, in seconds; not a number where none was taken.
     pub fn step_seconds(&self) -> f64 {
         let mut sorted = self.seconds.clone();
         sorted.sort_by(f64::total_cmp);
-        sorted.get(sorted.len() / 2).copied().unwrap_or(0.0)
+        sorted.get(sorted.len() / 2).copied().unwrap_or(f64::NAN)
     }
 
-    /// Mean loss of the last twentieth of its steps.
+    /// Mean loss of the last twentieth of its steps; not a number where none was taken.
     pub fn last_loss(&self) -> f64 {
         let count = self.records.len().div_ceil(20);
         let last = &self.records[self.records.len() - count..];
-        last.iter().map(|record| f64::from(record.loss)).sum::<f64>() / count.max(1) as f64
+        last.iter().map(|record| f64::from(record.loss)).sum::<f64>() / count as f64
     }
 
     /// For the picture.
@@ -87,7 +97,9 @@ impl Contestant {
             parameters: self.parameters,
             losses: self.records.iter().map(|record| record.loss).collect(),
             evaluations: self.evaluations.iter().map(evaluation).collect(),
-            step_ms: 1e3 * self.step_seconds(),
+            // Nothing where none was taken.
+            step_ms: 1e3 * if self.seconds.is_empty() { 0.0 } else { self.step_seconds() },
+            failed: self.failure.is_some(),
         }
     }
 
@@ -116,17 +128,19 @@ impl Contestant {
 
     /// Its tensors for a checkpoint, under its name.
     pub fn tensors(&self) -> Result<Vec<(String, HostTensor)>, CliError> {
-        let tensors = self.trainer.checkpoint()?;
+        let mut tensors = self.trainer.checkpoint()?;
+        let words = |r: &Record| [r.step, r.loss.to_bits(), r.gradient_norm.to_bits(), r.rate.to_bits(), r.scale.to_bits()];
+        let bytes = self.records.iter().flat_map(words).flat_map(u32::to_le_bytes).collect();
+        let data = HostData { element: Element::F32, bytes };
+        tensors.push((RECORDS.to_owned(), HostTensor { shape: vec![self.records.len(), WORDS], data }));
         Ok(tensors.into_iter().map(|(name, tensor)| (format!("{}/{name}", self.name), tensor)).collect())
     }
 
-    /// What it did, for a checkpoint: as bits, so that nothing is lost.
+    /// What else it did, for a checkpoint: as bits, so that nothing is lost.
     pub fn history(&self) -> Value {
-        let record = |r: &Record| json!([r.step, r.loss.to_bits(), r.gradient_norm.to_bits(), r.rate.to_bits(), r.scale.to_bits()]);
         let bits = |values: &[f64]| values.iter().map(|v| v.to_bits()).collect::<Vec<_>>();
         let evaluation = |e: &Evaluation| json!([e.step, e.loss.to_bits(), bits(&e.dead), bits(&e.gradient_norms)]);
         json!({
-            "records": self.records.iter().map(record).collect::<Vec<_>>(),
             "evaluations": self.evaluations.iter().map(evaluation).collect::<Vec<_>>(),
             "failure": self.failure,
         })
@@ -134,24 +148,37 @@ impl Contestant {
 
     /// Goes on from a checkpoint.
     pub fn restore(&mut self, tensors: &Tensors, history: &Value) -> Result<(), CliError> {
-        let name = self.name.clone();
-        self.trainer.restore(|tensor| tensors.get(&format!("{name}/{tensor}")).map_err(CliError::from))?;
-        let array = |value: &Value| value.as_array().cloned().unwrap_or_default();
-        let word = |value: &Value, k: usize| value[k].as_u64().unwrap_or(0) as u32;
-        let single = |value: &Value, k| f32::from_bits(word(value, k));
-        let double = |value: &Value| f64::from_bits(value.as_u64().unwrap_or(0));
-        let doubles = |value: &Value| array(value).iter().map(double).collect();
-        let records = array(&history["records"]);
-        self.records = records
-            .iter()
-            .map(|r| Record { step: word(r, 0), loss: single(r, 1), gradient_norm: single(r, 2), rate: single(r, 3), scale: single(r, 4) })
-            .collect();
-        let evaluations = array(&history["evaluations"]);
-        self.evaluations = evaluations
-            .iter()
-            .map(|e| Evaluation { step: word(e, 0), loss: double(&e[1]), dead: doubles(&e[2]), gradient_norms: doubles(&e[3]) })
-            .collect();
-        self.failure = history["failure"].as_str().map(str::to_owned);
+        let get = |name: &str| tensors.get(&format!("{}/{name}", self.name)).map_err(CliError::from);
+        self.trainer.restore(get)?;
+        let Some((evaluations, failure)) = read_history(history) else {
+            return message(format!("{}: its metadata does not say what `{}` did", tensors.file().display(), self.name));
+        };
+        (self.evaluations, self.failure) = (evaluations, failure);
+        let HostTensor { shape, data } = get(RECORDS)?;
+        let words: Vec<u32> = data.bytes.as_chunks().0.iter().map(|bytes| u32::from_le_bytes(*bytes)).collect();
+        let record = |r: &[u32; WORDS]| {
+            let [loss, gradient_norm, rate, scale] = [r[1], r[2], r[3], r[4]].map(f32::from_bits);
+            Record { step: r[0], loss, gradient_norm, rate, scale }
+        };
+        self.records = words.as_chunks().0.iter().map(record).collect();
+        if self.records.len() != self.trainer.taken() as usize {
+            let (file, name, taken) = (tensors.file().display(), &self.name, self.trainer.taken());
+            return message(format!("{file}: `{name}/{RECORDS}` has shape {shape:?}; [{taken}, {WORDS}] is needed, one row a step"));
+        }
         Ok(())
+    }
+}
+
+/// Evaluations and the failure, if there was one; `None` where they are not what [`Contestant::history`] makes.
+fn read_history(history: &Value) -> Option<(Vec<Evaluation>, Option<String>)> {
+    let doubles = |value: &Value| value.as_array()?.iter().map(|v| Some(f64::from_bits(v.as_u64()?))).collect::<Option<Vec<_>>>();
+    let evaluation = |e: &Value| {
+        let step = u32::try_from(e[0].as_u64()?).ok()?;
+        Some(Evaluation { step, loss: f64::from_bits(e[1].as_u64()?), dead: doubles(&e[2])?, gradient_norms: doubles(&e[3])? })
+    };
+    let evaluations = history["evaluations"].as_array()?.iter().map(evaluation).collect::<Option<_>>()?;
+    match &history["failure"] {
+        Value::Null => Some((evaluations, None)),
+        failure => Some((evaluations, Some(failure.as_str()?.to_owned()))),
     }
 }

@@ -13,6 +13,8 @@ pub struct Course {
     pub evaluations: Vec<Evaluation>,
     /// Median time of a step, in milliseconds.
     pub step_ms: f64,
+    /// Whether it could not go on.
+    pub failed: bool,
 }
 
 /// A network at one step.
@@ -43,6 +45,6 @@ impl Course {
 
     /// Whether a loss was not finite.
     pub fn diverged(&self) -> bool {
-        self.sound_losses().len() < self.losses.len() || self.sound_evaluations().len() < self.evaluations.len()
+        self.failed || self.sound_losses().len() < self.losses.len() || self.sound_evaluations().len() < self.evaluations.len()
     }
 }

@@ -8,13 +8,13 @@ mod saved;
 mod setup;
 
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use clap::Parser;
+use clap::Parser as _;
 use ffwd::Gpu;
-use ffwd::train::Task;
+use ffwd::train::{Task, TrainerOptions};
 use indicatif::MultiProgress;
 use serde_json::json;
 
@@ -24,7 +24,9 @@ use crate::files::Output;
 use crate::plot::renderer;
 use crate::progress::bar;
 use crate::table::{self, Align};
+use crate::{Cli, Command};
 use contest::Contestant;
+use saved::MadeOn;
 use setup::Setup;
 
 /// Steps that a network takes in its turn.
@@ -56,57 +58,80 @@ pub struct Args {
 const CHECKPOINT: &str = "ffwd-train.safetensors";
 const STEPS: u32 = 600;
 
-/// The options as a checkpoint keeps them: what followed `train` on the command line.
-#[derive(Debug, Parser)]
-#[command(no_binary_name = true)]
-struct Kept {
-    #[command(flatten)]
-    args: Args,
-    #[command(flatten)]
-    adapter: AdapterArgs,
-}
-
 /// A comparison under way.
 struct Comparison {
     gpu: Gpu,
     adapter: String,
-    setup: Setup,
     /// What was asked for when it began.
     arguments: Vec<String>,
-    /// The task in words.
+    /// The task in words, and what else the bits depend on.
     task: String,
+    made_on: MadeOn,
+    options: TrainerOptions,
     classification: bool,
     contestants: Vec<Contestant>,
     steps: u32,
     every: u32,
 }
 
-/// Trains, and writes what is asked for.
+/// Trains, and writes what is asked for: a failure to write one thing does not keep it from writing the others.
 pub fn run(args: &Args, adapter: &AdapterArgs, out: &mut dyn Write) -> Result<(), CliError> {
+    let checkpoint = args.checkpoint.clone().unwrap_or_else(|| CHECKPOINT.into());
+    let paths = [args.json.as_ref(), args.picture.as_ref(), Some(&checkpoint)];
+    if let Some(twice) = paths.iter().enumerate().find(|(k, path)| path.is_some() && paths[..*k].contains(path)).and_then(|(_, path)| *path)
+    {
+        return message(format!("{} is named for two files", twice.display()));
+    }
     let checked = |path: &Option<PathBuf>| path.as_deref().map(Output::check).transpose();
-    let (json, picture) = (checked(&args.json)?, checked(&args.picture)?);
+    let (json, picture, _) = (checked(&args.json)?, checked(&args.picture)?, checked(&args.checkpoint)?);
     let render = args.picture.as_deref().map(renderer).transpose()?;
-    let stopped_at = args.checkpoint.clone().unwrap_or_else(|| CHECKPOINT.into());
-    Output::check(&stopped_at)?;
-    let mut comparison = Comparison::new(args, adapter)?;
+    let (mut comparison, note) = Comparison::new(args, adapter)?;
     let stop = stop_on_interrupt()?;
     writeln!(out, "{}: {}", comparison.adapter, comparison.task)?;
+    if let Some(note) = note {
+        writeln!(out, "{note}")?;
+    }
     let stopped = comparison.train(&stop)?;
-    comparison.print(out)?;
+    let mut written = Vec::new();
+    if stopped || args.checkpoint.is_some() {
+        let line = format!("checkpoint after {} steps; go on with: ffwd train --resume {}", comparison.taken(), checkpoint.display());
+        written.push(comparison.save(&checkpoint).map(|()| line));
+    }
     if let Some(output) = json {
-        output.write(format!("{:#}\n", comparison.json()).as_bytes())?;
-        writeln!(out, "written to {}", output.path().display())?;
+        let done = output.write(format!("{:#}\n", comparison.json()).as_bytes());
+        written.push(done.map(|()| format!("written to {}", output.path().display())));
     }
     if let (Some(output), Some(render)) = (picture, render) {
-        output.write(&render(&comparison.scene())?)?;
-        writeln!(out, "drawn in {}", output.path().display())?;
+        let done = render(&comparison.scene()).and_then(|bytes| output.write(&bytes));
+        written.push(done.map(|()| format!("drawn in {}", output.path().display())));
     }
-    if stopped || args.checkpoint.is_some() {
-        saved::write(&stopped_at, &comparison.arguments, &comparison.task, &comparison.contestants)?;
-        writeln!(out, "checkpoint after {} steps; go on with: ffwd train --resume {}", comparison.taken(), stopped_at.display())?;
+    comparison.print(out)?;
+    // The checkpoint's line is the last, to be copied.
+    for line in written.into_iter().rev() {
+        writeln!(out, "{}", line?)?;
     }
     let failed: Vec<_> = comparison.contestants.iter().filter_map(|c| Some(format!("{}: {}", c.name, c.failure.as_ref()?))).collect();
     if failed.is_empty() { Ok(()) } else { message(failed.join("\n")) }
+}
+
+/// What this process was called with, for a checkpoint to keep.
+fn command_line() -> Result<Vec<String>, CliError> {
+    let text = |argument: std::ffi::OsString| {
+        argument.into_string().or_else(|argument| message(format!("{}: not UTF-8, in which a checkpoint keeps it", argument.display())))
+    };
+    std::env::args_os().map(text).collect()
+}
+
+/// The options of the command line that a checkpoint was made by.
+fn parsed(path: &Path, arguments: &[String]) -> Result<Args, CliError> {
+    match Cli::try_parse_from(arguments) {
+        Ok(Cli { command: Command::Train(args), .. }) => Ok(*args),
+        Ok(_) => message(format!("{}: made by another command: {}", path.display(), arguments.join(" "))),
+        Err(error) => {
+            let reason = error.to_string();
+            message(format!("{}: made by a command line that is not understood: {}", path.display(), reason.lines().next().unwrap_or("")))
+        }
+    }
 }
 
 /// A flag that Ctrl-C raises. The second Ctrl-C ends the process.
@@ -125,19 +150,20 @@ fn stop_on_interrupt() -> Result<Arc<AtomicBool>, CliError> {
 }
 
 impl Comparison {
-    fn new(args: &Args, adapter: &AdapterArgs) -> Result<Self, CliError> {
+    /// With what is to be told about a checkpoint.
+    fn new(args: &Args, adapter: &AdapterArgs) -> Result<(Self, Option<String>), CliError> {
         let about = args.resume.as_deref().map(|path| saved::about(path).map(|about| (path, about))).transpose()?;
         let (setup, arguments, total) = match &about {
-            None => (args.setup.clone(), std::env::args().skip_while(|arg| arg != "train").skip(1).collect(), args.steps),
+            None => (args.setup.clone(), command_line()?, args.steps),
             Some((path, about)) => {
                 let arguments = saved::arguments(path, about)?;
-                let kept = Kept::try_parse_from(&arguments).map_err(|error| CliError::Message(error.to_string()))?;
-                (kept.args.setup, arguments, kept.args.steps)
+                let kept = parsed(path, &arguments)?;
+                (kept.setup, arguments, kept.steps)
             }
         };
         let total = total.unwrap_or(STEPS);
         let (specs, options) = (setup.networks()?, setup.options(total));
-        let (task, words) = setup.task()?;
+        let (task, words, sum) = setup.task()?;
         let (gpu, adapter, _) = adapter.open_described()?;
         let mut names = std::collections::HashSet::new();
         if let Some(twice) = setup.names.iter().find(|name| !names.insert(*name)) {
@@ -145,12 +171,15 @@ impl Comparison {
         }
         let contestants = setup.names.iter().zip(&specs).map(|(name, spec)| Contestant::new(&gpu, name, spec, &task, &options));
         let mut contestants = contestants.collect::<Result<Vec<_>, _>>()?;
-        if let Some((path, about)) = &about {
-            saved::restore(path, about, &words, &mut contestants)?;
-        }
+        let made_on = MadeOn { task: format!("{words}, data {sum:016x}"), adapter: gpu.tuning_key() };
+        let note = match &about {
+            Some((path, about)) => saved::restore(path, about, &made_on, &mut contestants)?,
+            None => None,
+        };
         let (steps, every) = (args.steps.unwrap_or(total), setup.evaluate_every(total));
         let classification = matches!(task, Task::Text(_));
-        Ok(Self { gpu, adapter, setup, arguments, task: words, classification, contestants, steps, every })
+        let comparison = Self { gpu, adapter, arguments, task: words, made_on, options, classification, contestants, steps, every };
+        Ok((comparison, note))
     }
 
     /// Steps that those took that did not fail.
@@ -170,7 +199,7 @@ impl Comparison {
                 break;
             }
             // Evaluations are at multiples, wherever a turn began.
-            let end = (start + TURN).min(self.steps).min((start / self.every + 1) * self.every);
+            let end = start.saturating_add(TURN).min(self.steps).min((start / self.every + 1).saturating_mul(self.every));
             for (contestant, bar) in self.contestants.iter_mut().zip(&bars).filter(|(c, _)| c.failure.is_none()) {
                 if start == 0 {
                     contestant.evaluate()?;
@@ -187,22 +216,26 @@ impl Comparison {
         Ok(stop.load(Ordering::SeqCst))
     }
 
+    fn save(&self, path: &Path) -> Result<(), CliError> {
+        saved::write(path, &self.arguments, &self.made_on, &self.contestants)
+    }
+
     fn print(&self, out: &mut dyn Write) -> Result<(), CliError> {
         let heading = ["network", "parameters", "d_ff", "training loss", "validation", "perplexity", "dead units", "ms a step"];
         let mut rows = vec![heading.map(str::to_owned).to_vec()];
         for contestant in &self.contestants {
             let last = contestant.evaluations.last();
             let mean = |values: &Vec<f64>| values.iter().sum::<f64>() / values.len().max(1) as f64;
-            let text = |value: Option<f64>, digits: usize| value.map_or("-".into(), |v| format!("{v:.digits$}"));
+            let text = |value: Option<f64>, digits: usize| value.filter(|v| !v.is_nan()).map_or("-".into(), |v| format!("{v:.digits$}"));
             rows.push(vec![
                 contestant.name.clone(),
                 contestant.parameters.to_string(),
                 contestant.trainer.spec().d_ff.to_string(),
-                format!("{:.4}", contestant.last_loss()),
+                text(Some(contestant.last_loss()), 4),
                 text(last.map(|e| e.loss), 4),
                 text(last.filter(|_| self.classification).map(|e| e.loss.exp()), 3),
                 last.map_or("-".into(), |e| format!("{:.1}%", 100.0 * mean(&e.dead))),
-                format!("{:.1}", 1e3 * contestant.step_seconds()),
+                text(Some(1e3 * contestant.step_seconds()), 1),
             ]);
         }
         let mut align = [Align::Right; 8];
@@ -226,7 +259,7 @@ impl Comparison {
             "driver_info": info.driver_info,
             "arguments": self.arguments,
             "task": self.task,
-            "options": format!("{:?}", self.setup.options(self.steps)),
+            "options": format!("{:?}", self.options),
             "networks": self.contestants.iter().map(|c| c.json(self.classification)).collect::<Vec<_>>(),
         })
     }

@@ -124,7 +124,14 @@ mod tests {
             gradient_norms: vec![0.3, 0.05, 1.2],
         };
         let evaluations = (0..=steps).step_by((steps / 5).max(1)).map(evaluation).collect();
-        Course { name: name.to_owned(), parameters: 1_213_440, losses: (0..steps).map(loss).collect(), evaluations, step_ms: 12.34 }
+        Course {
+            name: name.to_owned(),
+            parameters: 1_213_440,
+            losses: (0..steps).map(loss).collect(),
+            evaluations,
+            step_ms: 12.34,
+            failed: false,
+        }
     }
 
     fn svg(courses: &[Course], classification: bool) -> String {

@@ -13,14 +13,24 @@ use crate::error::{CliError, message};
 const KEY: &str = "ffwd.train";
 
 /// Writes a checkpoint: whole or not at all.
-pub fn write(path: &Path, arguments: &[String], task: &str, contestants: &[Contestant]) -> Result<(), CliError> {
+pub fn write(path: &Path, arguments: &[String], made_on: &MadeOn, contestants: &[Contestant]) -> Result<(), CliError> {
     let mut tensors = Vec::new();
     for contestant in contestants {
         tensors.extend(contestant.tensors()?);
     }
     let networks: serde_json::Map<String, Value> = contestants.iter().map(|c| (c.name.clone(), c.history())).collect();
-    let about = json!({"version": env!("CARGO_PKG_VERSION"), "arguments": arguments, "task": task, "networks": networks});
+    let MadeOn { task, adapter } = made_on;
+    let about = json!({"arguments": arguments, "task": task, "adapter": adapter, "networks": networks});
     Ok(write_safetensors_with(path, &tensors, &BTreeMap::from([(KEY.to_owned(), about.to_string())]))?)
+}
+
+/// What the bits of a course depend on besides the command line.
+#[derive(Debug)]
+pub struct MadeOn {
+    /// The task in words, with a sum of its data.
+    pub task: String,
+    /// Adapter, driver and version of this program.
+    pub adapter: String,
 }
 
 /// What a checkpoint says of itself.
@@ -42,12 +52,16 @@ pub fn arguments(path: &Path, about: &Value) -> Result<Vec<String>, CliError> {
     }
 }
 
-/// Puts every network where the checkpoint left it.
-pub fn restore(path: &Path, about: &Value, task: &str, contestants: &mut [Contestant]) -> Result<(), CliError> {
-    let found = about["task"].as_str().unwrap_or_default();
-    if found != task {
-        return message(format!("{}: made on another task, {found}; this is {task}", path.display()));
+/// Puts every network where the checkpoint left it. What it returns is to be told: on another adapter it goes on, but not bit
+/// for bit.
+pub fn restore(path: &Path, about: &Value, made_on: &MadeOn, contestants: &mut [Contestant]) -> Result<Option<String>, CliError> {
+    let text = |key: &str| about[key].as_str().unwrap_or_default();
+    if text("task") != made_on.task {
+        return message(format!("{}: made on another task, {}; this is {}", path.display(), text("task"), made_on.task));
     }
     let tensors = read_safetensors(path)?;
-    contestants.iter_mut().try_for_each(|contestant| contestant.restore(&tensors, &about["networks"][&contestant.name]))
+    contestants.iter_mut().try_for_each(|contestant| contestant.restore(&tensors, &about["networks"][&contestant.name]))?;
+    let other =
+        (text("adapter") != made_on.adapter).then(|| format!("made on {}: the same course, but not the same bits", text("adapter")));
+    Ok(other)
 }

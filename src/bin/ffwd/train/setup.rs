@@ -30,7 +30,7 @@ pub struct Setup {
     /// Characters from which the next one is predicted
     #[arg(long, value_name = "N", default_value_t = 16)]
     context: usize,
-    /// Examples in a step
+    /// Examples in a step; a regression has 8 times as many, the same in every step
     #[arg(long, value_name = "N", default_value_t = 128)]
     batch: usize,
     /// Features between blocks; for text a multiple of the context
@@ -105,9 +105,12 @@ fn scaling(text: &str) -> Result<LossScaling, String> {
 
 /// A function of some sort, by name.
 pub fn function(name: &str) -> Result<Function, CliError> {
-    match Activation::parse(name) {
-        Ok(activation) => Ok(Function::Activation(activation)),
-        Err(unknown) => Gate::parse(name).map(Function::Gate).map_err(|_| unknown.into()),
+    match (Activation::parse(name), Gate::parse(name)) {
+        (Ok(activation), _) => Ok(Function::Activation(activation)),
+        (_, Ok(gate)) => Ok(Function::Gate(gate)),
+        // Of its like there is more where more gates are.
+        (_, Err(unknown)) if name.contains("glu") => Err(unknown.into()),
+        (Err(unknown), _) => Err(unknown.into()),
     }
 }
 
@@ -162,11 +165,17 @@ impl Setup {
         self.evaluate_every.unwrap_or(steps / 10).max(1)
     }
 
-    /// What is learned, and in how many words it is described.
-    pub fn task(&self) -> Result<(Task, String), CliError> {
+    /// What is learned, in words, too; and a sum of its data.
+    pub fn task(&self) -> Result<(Task, String, u64), CliError> {
         if self.task == "regression" {
             let rows = 8 * self.batch;
-            return Ok((Task::Regression(regression(rows, self.d_model, self.seed)), format!("regression, {rows} examples")));
+            if rows * self.d_model > 1 << 26 {
+                return message(format!(
+                    "8 * `batch` * `d_model` is {}; at most 2^26 numbers are made for a regression",
+                    rows * self.d_model
+                ));
+            }
+            return Ok((Task::Regression(regression(rows, self.d_model, self.seed)), format!("regression, {rows} examples"), self.seed));
         }
         let read = |path: &PathBuf| match std::fs::read_to_string(path) {
             Ok(text) => Ok(text),
@@ -178,7 +187,7 @@ impl Setup {
         let validation = (text.chars().count() / 10 / (self.batch.max(1))).clamp(1, 32);
         let task = Text::new(&text, self.context, self.batch, validation)?;
         let title = format!("next character of {name}, {} classes, context {}, batch {}", task.classes(), self.context, self.batch);
-        Ok((Task::Text(task), title))
+        Ok((Task::Text(task), title, fnv(text.as_bytes())))
     }
 }
 
@@ -190,22 +199,25 @@ const FEATURES: usize = 8;
 fn regression(rows: usize, d_model: usize, seed: u64) -> Regression {
     let mut random = ffwd::accuracy::Random::new(seed);
     let mut normal = move || (0..12).map(|_| f64::from(random.uniform(-0.5, 0.5))).sum::<f64>();
-    let mut vectors = |count: usize, scale: f64| (0..count * d_model).map(|_| scale * normal()).collect::<Vec<f64>>();
-    let directions = [vectors(d_model, 1.0), vectors(d_model, 1.0)].map(|v| {
-        let few = |(k, v)| if k % d_model < FEATURES { v / (FEATURES.min(d_model) as f64).sqrt() } else { 0.0 };
-        v.into_iter().enumerate().map(few).collect()
-    });
-    let [a, b]: [Vec<f64>; 2] = directions;
+    let features = d_model.min(FEATURES);
+    let mut vectors = |count: usize, width: usize, scale: f64| (0..count * width).map(|_| scale * normal()).collect::<Vec<f64>>();
+    let scale = 1.0 / (features as f64).sqrt();
+    let (a, b) = (vectors(d_model, features, scale), vectors(d_model, features, scale));
     let dot = |x: &[f64], y: &[f64]| x.iter().zip(y).map(|(x, y)| x * y).sum::<f64>();
     let mut part = || {
-        let x = vectors(rows, 1.0);
+        let x = vectors(rows, d_model, 1.0);
         let outputs = |x: &[f64]| {
-            let each = a.chunks_exact(d_model).zip(b.chunks_exact(d_model));
+            let each = a.chunks_exact(features).zip(b.chunks_exact(features));
             each.map(|(a, b)| ((2.0 * dot(x, a)).sin() * dot(x, b)) as f32).collect::<Vec<f32>>()
         };
-        let target = x.chunks_exact(d_model.max(1)).flat_map(outputs).collect();
+        let target = x.chunks_exact(d_model).flat_map(outputs).collect();
         (x.iter().map(|v| *v as f32).collect(), target)
     };
     let ((x, target), validation) = (part(), part());
     Regression { x, target, validation }
+}
+
+/// A sum of bytes that tells texts apart (Fowler, Noll and Vo's FNV-1a).
+fn fnv(bytes: &[u8]) -> u64 {
+    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |sum, byte| (sum ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3))
 }
