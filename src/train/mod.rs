@@ -2,7 +2,8 @@
 //!
 //! A [`Trainer`] makes one [`Plan`](crate::Plan) of a whole step: data, forward, loss, backward, norms, loss scaling,
 //! clipping, updates. Every step records the same plan; what changes from one to the next (counts, learning rate, loss scale)
-//! lives in a tensor on the device, so that nothing is read back but the history, when asked. The same seed gives the same
+//! lives in a tensor on the device, so that a step reads nothing back; the history of the last 64 is read when asked, or when it
+//! is full. The same seed gives the same
 //! bits on one adapter.
 //!
 //! # Mixed precision
