@@ -27,6 +27,18 @@ pub(super) struct Steering {
     pub active: Vec<Tensor>,
 }
 
+impl Steering {
+    fn all(&self) -> impl Iterator<Item = &Tensor> {
+        let Self { state, history, norms, loss, active } = self;
+        [state, history, norms, loss].into_iter().chain(active)
+    }
+}
+
+/// Bytes of buffers.
+fn size<'a>(tensors: impl Iterator<Item = &'a Tensor>) -> u64 {
+    tensors.map(|tensor| tensor.buffer().size()).sum()
+}
+
 /// Everything that lies on the device.
 #[derive(Debug)]
 pub(super) struct Assembly {
@@ -97,23 +109,18 @@ impl Assembly {
         evaluation = evaluation.then(measure);
         let underflows = if options.element == Element::F16 { Some(underflows(gpu, &network.parameters)?) } else { None };
 
-        let size = |tensors: &mut dyn Iterator<Item = &Tensor>| tensors.map(|tensor| tensor.buffer().size()).sum::<u64>();
-        let all = || network.parameters.iter();
-        let (gradients, optimizer) = (size(&mut all().map(|p| &p.gradient)), size(&mut all().flat_map(|p| &p.kept)));
-        let found = underflows.as_ref();
-        let plans = [Some(&step), Some(&evaluation), found.map(|(plan, _)| plan)];
-        let steering = [&tensors.state, &tensors.history, &tensors.norms, &tensors.loss, batches.tensor()];
+        let plans = [Some(&step), Some(&evaluation), underflows.as_ref().map(|(plan, _)| plan)];
+        let counts = underflows.as_ref().map(|(_, counts)| counts);
+        let steering = tensors.all().chain([batches.tensor()]).chain(counts);
         let memory = Memory {
-            weights: size(&mut all().flat_map(Parameter::tensors)) - gradients - optimizer,
-            gradients,
-            optimizer,
-            activations: size(&mut flow.xs.iter().chain(&flow.dxs)),
+            activations: size(flow.xs.iter().chain(&flow.dxs)),
             kept,
             workspace: flow.workspace.bytes(),
-            task: size(&mut of_task.iter()),
-            steering: size(&mut steering.into_iter().chain(&tensors.active).chain(found.map(|(_, tensor)| tensor))),
+            task: size(of_task.iter()),
+            steering: size(steering),
             scratch: plans.into_iter().flatten().map(Plan::scratch_bytes).sum(),
             parameters: plans.into_iter().flatten().map(Plan::parameter_bytes).sum(),
+            ..network.memory()
         };
         Ok(Self { network, step, evaluation, batches, tensors, underflows, memory })
     }
@@ -145,6 +152,14 @@ impl Flow {
 }
 
 impl Network {
+    /// Bytes of what is learned, and of what belongs to it.
+    fn memory(&self) -> Memory {
+        let gradients = size(self.parameters.iter().map(|parameter| &parameter.gradient));
+        let optimizer = size(self.parameters.iter().flat_map(|parameter| &parameter.kept));
+        let weights = size(self.parameters.iter().flat_map(Parameter::tensors)) - gradients - optimizer;
+        Memory { weights, gradients, optimizer, ..Memory::default() }
+    }
+
     /// From the gradients on: their norms, what becomes of the step, and the new weights.
     fn update(&self, gpu: &Gpu, options: &TrainerOptions, terms: usize, tensors: &Steering) -> Result<Plan, Error> {
         let Steering { state, history, norms, loss, .. } = tensors;

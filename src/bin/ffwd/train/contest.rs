@@ -7,7 +7,7 @@ use ffwd::weights::{HostData, HostTensor, Tensors};
 use ffwd::{Element, Error, Gpu};
 use serde_json::{Value, json};
 
-use super::course::{self, Course};
+use super::course::Course;
 use crate::error::{CliError, message};
 
 /// Under which a checkpoint holds a network's records, and the words of each.
@@ -86,17 +86,11 @@ impl Contestant {
 
     /// For the picture.
     pub fn course(&self) -> Course {
-        let evaluation = |e: &Evaluation| course::Evaluation {
-            step: e.step.into(),
-            loss: e.loss,
-            dead: e.dead.clone(),
-            gradient_norms: e.gradient_norms.clone(),
-        };
         Course {
             name: self.name.clone(),
             parameters: self.parameters,
             losses: self.records.iter().map(|record| record.loss).collect(),
-            evaluations: self.evaluations.iter().map(evaluation).collect(),
+            evaluations: self.evaluations.clone(),
             // Nothing where none was taken.
             step_ms: 1e3 * if self.seconds.is_empty() { 0.0 } else { self.step_seconds() },
             failed: self.failure.is_some(),

@@ -1,5 +1,7 @@
 //! What a network did while it was trained.
 
+use ffwd::train::Evaluation;
+
 /// What one network did in a comparison.
 #[derive(Debug, Clone)]
 pub struct Course {
@@ -15,19 +17,6 @@ pub struct Course {
     pub step_ms: f64,
     /// Whether it could not go on.
     pub failed: bool,
-}
-
-/// A network at one step.
-#[derive(Debug, Clone)]
-pub struct Evaluation {
-    /// The step.
-    pub step: u64,
-    /// Validation loss.
-    pub loss: f64,
-    /// Share of dead units in each block.
-    pub dead: Vec<f64>,
-    /// Norm of the gradients of each block.
-    pub gradient_norms: Vec<f64>,
 }
 
 impl Course {

@@ -1,6 +1,8 @@
 //! A comparison as a picture: six panels, in which a network always has the same colour.
 
-use super::course::{Course, Evaluation};
+use ffwd::train::Evaluation;
+
+use super::course::Course;
 use super::panels::{self, Profile, Row, Track, fit, significant};
 use crate::plot::frame::{AXIS, FAINT_INK, FONT, GROUND, INK, PALETTE};
 use crate::plot::scene::{Anchor, Color, Item, Point, Scene};
@@ -25,14 +27,14 @@ pub fn draw(courses: &[Course], title: &str, classification: bool) -> Scene {
     let steps = courses.iter().map(|course| course.losses.len()).max().unwrap_or(0);
     let window = window(steps);
     let evaluated = courses.iter().flat_map(|course| &course.evaluations).map(|evaluation| evaluation.step);
-    let steps = evaluated.fold(steps as f64, |steps, step| steps.max(step as f64));
+    let steps = evaluated.fold(steps as f64, |steps, step| steps.max(f64::from(step)));
     let training = if window > 1 { format!("training loss (mean of {window} steps)") } else { "training loss".to_owned() };
     let tracks = |points: &dyn Fn(&Course) -> Vec<Point>| {
         let track = |(course, color): (&Course, &Color)| Track { color: *color, points: points(course), diverged: course.diverged() };
         courses.iter().zip(&colors).map(track).collect::<Vec<_>>()
     };
     items.extend(panels::over_steps(place(0, 0), &training, &tracks(&|course| smoothed(course.sound_losses(), window)), steps, false));
-    let validation = tracks(&|course| course.sound_evaluations().iter().map(|e| [e.step as f64, e.loss]).collect());
+    let validation = tracks(&|course| course.sound_evaluations().iter().map(|e| [f64::from(e.step), e.loss]).collect());
     items.extend(panels::over_steps(place(1, 0), "validation loss", &validation, steps, classification));
     items.extend(legend(place(2, 0), courses, &colors));
 
@@ -118,7 +120,7 @@ mod tests {
         let speed = name.len() as f32;
         let loss = |step: usize| 1.5 + 3.0 * (-(step as f32) * speed / 300.0).exp() + 0.1 * (step as f32 * 1.7).sin();
         let evaluation = |step: usize| Evaluation {
-            step: step as u64,
+            step: step as u32,
             loss: f64::from(loss(step)) + 0.1,
             dead: vec![0.0, 0.02, 0.3],
             gradient_norms: vec![0.3, 0.05, 1.2],
