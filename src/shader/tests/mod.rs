@@ -1,163 +1,18 @@
 //! Every kernel, linked and checked by naga without a GPU: bindings, uniform blocks, capabilities, and that
 //! it translates to every backend's language.
 
+mod kernels;
+
 use naga::proc::Layouter;
 
 use super::elementwise::{Mapped as _, Pass, Variant};
 use super::function::Function;
-use super::matmul::{self, Capabilities, Loop, Matrices, Products};
-use super::operand::Lanes;
-use super::reduce::{self, Inputs, Terms};
-use super::{Access, Kernel};
+use super::matmul::{self, Loop};
+use super::{Access, Kernel, reduce};
 use crate::activation::Activation;
-use crate::custom::Custom;
 use crate::element::Element;
-use crate::gate::{Gate, Layout};
-
-fn functions() -> Vec<Function> {
-    let custom =
-        Custom::new("snake", "x + sin(a * x) * sin(a * x) / a", "1.0 + sin(2.0 * a * x)", &[("a", 0.5)]).unwrap().into_activation();
-    let activations = Activation::all().chain([custom]);
-    activations.map(Function::Activation).chain(Gate::all().map(Function::Gate)).collect()
-}
-
-/// Every elementwise variant that differs in text, less products of independent choices.
-fn elementwise() -> Vec<Kernel> {
-    let mut kernels = Vec::new();
-    for function in functions() {
-        let gated = matches!(function, Function::Gate(_));
-        for pass in [Pass::Forward, Pass::Backward, Pass::Joint] {
-            for element in Element::ALL {
-                for lanes in [Lanes::Four, Lanes::One] {
-                    let layouts: &[Layout] = if gated && pass != Pass::Joint { &Layout::ALL } else { &[Layout::Separate] };
-                    for layout in layouts {
-                        let mut variant = Variant::new(function.clone(), pass, element);
-                        variant.lanes = lanes;
-                        variant.layout = *layout;
-                        kernels.push(variant.kernel());
-                        // The options together, on one kind, are the largest kernel.
-                        if element == Element::F16 {
-                            variant.bias = pass != Pass::Joint;
-                            variant.learned = function.learnable_len() > 0;
-                            kernels.push(variant.kernel());
-                            variant.bias = false;
-                            variant.dropout = true;
-                            kernels.push(variant.kernel());
-                        }
-                    }
-                }
-            }
-        }
-    }
-    kernels
-}
-
-fn sums() -> Vec<Kernel> {
-    let mut kernels = vec![reduce::sums()];
-    for function in functions() {
-        for element in Element::ALL {
-            let inputs = |bias| Inputs {
-                function: function.clone(),
-                element,
-                layout: Layout::Separate,
-                bias,
-                learned: function.learnable_len() > 0,
-                dropout: true,
-            };
-            kernels.push(Terms::Bias(inputs(true)).partials());
-            if function.learnable_len() > 0 {
-                kernels.push(Terms::Learned(inputs(false)).partials());
-            }
-        }
-    }
-    for x in Element::ALL {
-        let of = [Terms::Squares, Terms::Values, Terms::NonZeros, Terms::Underflows].map(|terms| terms(x));
-        let differences = Element::ALL.map(|target| Terms::SquaredDifferences { x, target });
-        kernels.extend(of.into_iter().chain(differences).map(|terms| terms.partials()));
-    }
-    kernels
-}
-
-/// A device that runs every loop.
-const CAPABLE: Capabilities = Capabilities {
-    software: false,
-    workgroup_bytes: 32768,
-    invocations: 256,
-    wide: true,
-    subgroup: Some((32, 32)),
-    cooperative: Some(Matrices { tile: 16, lanes: 32 }),
-};
-
-/// Another, whose subgroups do not tell their numbers.
-const OTHER: Capabilities = Capabilities { subgroup: None, cooperative: Some(Matrices { tile: 8, lanes: 64 }), ..CAPABLE };
-
-fn loops(gated: bool) -> Vec<Loop> {
-    let mut loops = Loop::available(&CAPABLE, gated);
-    loops.extend(Loop::available(&OTHER, gated).into_iter().filter(|looping| matches!(looping, Loop::Cooperative(_))));
-    loops
-}
-
-/// Every loop with one function of each sort, and every function on one loop.
-fn products() -> Vec<Kernel> {
-    let some = || functions().into_iter().filter(|f| ["relu", "prelu", "snake", "swiglu", "swiglu_oai"].contains(&f.name()));
-    let mut variants = Vec::new();
-    for gated in [false, true] {
-        let loops = loops(gated).into_iter().chain((!gated).then_some(Loop::Sum));
-        for (looping, function) in loops.flat_map(|looping| some().map(move |function| (looping, function))) {
-            if matches!(function, Function::Gate(_)) == gated {
-                variants.push(matmul::Variant::new(looping, function));
-            }
-        }
-    }
-    variants.extend(functions().into_iter().map(|function| matmul::Variant::new(Loop::Direct(4), function)));
-    let gates = variants.iter().filter(|v| v.products == Products::GateUp);
-    let gate = |v: &matmul::Variant| matmul::Variant { products: Products::Gate, in_place: vec!["up"], ..v.clone() };
-    let gates: Vec<_> = gates.map(gate).chain([gate(&matmul::Variant::new(Loop::Sum, functions().pop().unwrap()))]).collect();
-    let summed = |v: &matmul::Variant| v.products == Products::One && v.function.name() == "relu" && v.looping != Loop::Sum;
-    let summed = variants.iter().filter(|v| summed(v) && !matches!(v.looping, Loop::Cooperative(_)));
-    let summed: Vec<_> = summed.map(|v| matmul::Variant { products: Products::Summed, ..v.clone() }).collect();
-    let mut kernels = Vec::new();
-    for variant in variants.into_iter().chain(gates).chain(summed) {
-        for lanes in [Lanes::Four, Lanes::One] {
-            for element in Element::ALL {
-                if matches!(variant.looping, Loop::Cooperative(_)) && element != Element::F16 {
-                    continue;
-                }
-                let whole = lanes == Lanes::Four;
-                // The options together, where nothing is a vector, are the largest kernel.
-                let variant = matmul::Variant {
-                    a: if variant.looping == Loop::Sum { Element::F32 } else { element },
-                    b: element,
-                    out: element,
-                    up: element,
-                    bias: (!whole).then_some(element),
-                    residual: (!whole).then_some(element),
-                    transposed: [!whole && element == Element::F16, !whole && element != Element::F32],
-                    depth_lanes: [lanes; 2],
-                    out_lanes: lanes,
-                    sums: (element, !whole),
-                    learned: !whole && variant.function.learnable_len() > 0,
-                    ..variant.clone()
-                };
-                kernels.push(variant.kernel());
-                if matches!(variant.looping, Loop::Dot(..)) && whole && variant.products != Products::Summed {
-                    kernels.push(matmul::Variant { depth_lanes: [Lanes::Eight; 2], ..variant }.kernel());
-                }
-            }
-        }
-    }
-    kernels
-}
-
-fn ceilings() -> Vec<Kernel> {
-    let chains = super::ceilings::Chains::ALL.map(super::ceilings::Chains::kernel);
-    let matrices = [8, 16].map(|tile| super::ceilings::cooperative_rate(Matrices { tile, lanes: 32 }));
-    chains.into_iter().chain(matrices).chain([super::ceilings::copy()]).collect()
-}
-
-fn all() -> Vec<Kernel> {
-    super::update::all().into_iter().chain(elementwise()).chain(sums()).chain(products()).chain(ceilings()).collect()
-}
+use crate::gate::Gate;
+use kernels::{all, ceilings, loops, products, sums};
 
 fn parse(kernel: &Kernel) -> (naga::Module, naga::valid::ModuleInfo) {
     let mut options = naga::front::wgsl::Options::new();
