@@ -4,11 +4,10 @@ mod support;
 
 use ffwd::Element::F32;
 use ffwd::shader::function::Function;
-use ffwd::train::{NetworkSpec, Optimizer, Regression, Schedule, Task, Trainer, TrainerOptions};
+use ffwd::train::{NetworkSpec, Optimizer, Schedule, Trainer, TrainerOptions};
 use ffwd::weights::read_safetensors;
-use ffwd::{Activation, Gate};
 use serde_json::Value;
-use support::gpu;
+use support::{gpu, regression};
 
 const DATA: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data");
 
@@ -24,16 +23,14 @@ fn numbers(value: &Value) -> Vec<f64> {
 fn trainer(golden: &Value, run: &str) -> (Trainer, Vec<(String, String)>) {
     let (model, function) = run.split_once('.').unwrap();
     let size = |name: &str| golden[name].as_u64().unwrap() as usize;
-    let (function, d_ff) = match Activation::parse(function) {
-        Ok(activation) => (Function::Activation(activation), size("d_ff")),
-        Err(_) => (Function::Gate(Gate::parse(function).unwrap()), size("d_ff_swiglu")),
-    };
+    let function = Function::parse(function).unwrap();
+    let d_ff = if matches!(function, Function::Gate(_)) { size("d_ff_swiglu") } else { size("d_ff") };
     let blocks = if model == "single" { 1 } else { 2 };
     let spec = NetworkSpec { residual: model != "single", ..NetworkSpec::new(function, blocks, size("d_model"), d_ff) };
     let tensors = read_safetensors(format!("{DATA}/training_init.safetensors")).unwrap();
     let values = |name: &str| tensors.get(name).unwrap().to_f32();
     let (x, target) = (values("x"), values("target"));
-    let task = Task::Regression(Regression { validation: (x.clone(), target.clone()), x, target });
+    let task = regression(x, target);
     let schedule = Schedule::constant(golden["runs"][run]["lr"].as_f64().unwrap());
     let options = TrainerOptions { optimizer: Optimizer::SGD, schedule, ..TrainerOptions::default() };
     let trainer = Trainer::new(gpu(), &spec, &task, &options).unwrap();

@@ -6,12 +6,12 @@ mod support;
 use ffwd::nn::{FeedForwardBackward, FeedForwardTraining, Workspace};
 use ffwd::shader::function::Function;
 use ffwd::sizing::Policy;
-use ffwd::train::{Memory, NetworkSpec, Optimizer, Regression, Task, Text, Trainer, TrainerOptions};
+use ffwd::train::{Memory, NetworkSpec, Optimizer, Task, Text, Trainer, TrainerOptions};
 use ffwd::wgpu::{Backend, BufferUsages};
 use ffwd::{Activation, Element, Gate, Gpu};
 use support::layer::{Function as Applied, Weights, tokens};
 use support::living::{Living, open, taken};
-use support::{gpu, numbers};
+use support::{gpu, numbers, regression};
 
 use Element::{Bf16, F32};
 
@@ -83,7 +83,7 @@ fn dense_blocks_that_keep() {
     let [d_model, d_ff] = SIZES;
     let spec = NetworkSpec { biases: true, ..NetworkSpec::new(Function::Activation(Activation::Gelu), 2, d_model, d_ff) };
     let (x, target) = (tokens(F32, ROWS, d_model), numbers(F32, ROWS * d_model, 33));
-    let task = Task::Regression(Regression { validation: (x.clone(), target.clone()), x, target });
+    let task = regression(x, target);
     let optimizer = Optimizer::Sgd { momentum: 0.9, weight_decay: 0.0 };
     let learned = 2 * sum(&block(2), F32);
     let expected = Memory {
@@ -164,7 +164,7 @@ fn one_block_and_odd_sizes() {
         let gpu = open();
         let rounding = rounding(&gpu);
         let (x, target) = (tokens(F32, rows, d_model), numbers(F32, rows * d_model, 33));
-        let task = Task::Regression(Regression { validation: (x.clone(), target.clone()), x, target });
+        let task = regression(x, target);
         let spec = NetworkSpec::new(Function::Activation(Activation::Gelu), blocks, d_model, d_ff);
         let empty = Living::settled(&gpu);
         let trainer = Trainer::new(&gpu, &spec, &task, &TrainerOptions::default()).unwrap();

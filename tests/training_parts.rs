@@ -6,11 +6,11 @@ mod support;
 use std::collections::BTreeMap;
 
 use ffwd::shader::function::Function;
-use ffwd::train::{Decay, Init, NetworkSpec, Optimizer, Record, Regression, Schedule, Scheme, Task, Trainer, TrainerOptions};
+use ffwd::train::{Decay, Init, NetworkSpec, Optimizer, Record, Schedule, Scheme, Trainer, TrainerOptions};
 use ffwd::{Activation, Element, Error, Gate, Gpu, oracle};
 use support::layer::tokens;
 use support::replica::{Named, Number, Replica, exact};
-use support::{Guarded, devices, gpu, numbers, rounded, same_bits};
+use support::{Guarded, devices, gpu, numbers, regression, rounded, same_bits};
 
 use Element::F32;
 
@@ -254,7 +254,7 @@ fn follow(function: &Function, setting: &Setting) {
     let [d_model, d_ff] = SIZES;
     let (x, target) = (tokens(F32, ROWS, d_model), numbers(F32, ROWS * d_model, 33));
     let spec = NetworkSpec { biases: true, ..NetworkSpec::new(function.clone(), 1, d_model, d_ff) };
-    let task = Task::Regression(Regression { validation: (x.clone(), target.clone()), x: x.clone(), target: target.clone() });
+    let task = regression(x.clone(), target.clone());
     let Setting { name, optimizer, schedule, clip, dropout } = *setting;
     let options = TrainerOptions { optimizer, schedule, clip, dropout, seed: 11, init: Scheme::Xavier, ..TrainerOptions::default() };
     let mut trainer = Trainer::new(gpu(), &spec, &task, &options).unwrap();
@@ -324,7 +324,7 @@ fn optimizers_follow_the_oracle() {
 #[test]
 fn a_cosine_may_have_no_length() {
     let (x, target) = (tokens(F32, 8, 12), numbers(F32, 8 * 12, 33));
-    let task = Task::Regression(Regression { validation: (x.clone(), target.clone()), x, target });
+    let task = regression(x, target);
     for total in [3, 1] {
         let schedule = Schedule { rate: 1e-3, warm_up: 3, decay: Decay::Cosine { minimum: 1e-4, total } };
         let spec = NetworkSpec::new(Activation::Gelu.into(), 1, 12, 20);

@@ -4,10 +4,10 @@
 mod support;
 
 use ffwd::shader::function::Function;
-use ffwd::train::{Decay, LossScaling, NetworkSpec, Optimizer, Record, Regression, Schedule, Scheme, Task, Text, Trainer, TrainerOptions};
+use ffwd::train::{Decay, LossScaling, NetworkSpec, Optimizer, Record, Schedule, Scheme, Task, Text, Trainer, TrainerOptions};
 use ffwd::{Activation, Element, Error, Gate, Tensor};
 use support::layer::tokens;
-use support::{gpu, numbers, same_bits};
+use support::{gpu, numbers, regression, same_bits};
 
 use Element::{Bf16, F16, F32};
 
@@ -21,10 +21,6 @@ fn gelu() -> Function {
 
 fn swiglu() -> Function {
     Function::Gate(Gate::parse("swiglu").unwrap())
-}
-
-fn regression(x: Vec<f32>, target: Vec<f32>) -> Task {
-    Task::Regression(Regression { validation: (x.clone(), target.clone()), x, target })
 }
 
 fn task() -> Task {

@@ -1,7 +1,7 @@
 // Windows of a text, each a row of classes: at random places, or one after the other. Numbers: classes in a window, how many
 // places a window may start at, and the distance between windows that follow each other (0: at random).
 
-fn character(e: u32) -> f32 {
+fn element(e: u32) -> f32 {
     let width = params.random[1].y;
     let places = params.random[1].z;
     let stride = params.random[1].w;
@@ -12,8 +12,4 @@ fn character(e: u32) -> f32 {
         return load_text(wide_product(word, places).x + e % width);
     }
     return load_text(((count * params.random[0].w + row) * stride) % places + e % width);
-}
-
-fn process(i: u32) {
-    store_y(i, character_lanes(i));
 }

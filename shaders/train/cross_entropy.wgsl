@@ -5,7 +5,6 @@
 struct Params {
     /// Always 0; see numerics.wgsl.
     fence: u32,
-    first: u32,
     rows: u32,
     classes: u32,
     /// Place of a row's class: row * stride + start.
@@ -37,11 +36,10 @@ fn log_more(rest: f32) -> f32 {
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
         @builtin(local_invocation_id) local_id: vec3<u32>) {
     params = uniforms;
-    let id = (group.y * groups.x + group.x) * 64u + local_id.x;
-    if id >= params.rows {
+    let row = (group.y * groups.x + group.x) * 64u + local_id.x;
+    if row >= params.rows {
         return;
     }
-    let row = params.first + id;
     let start = row * params.classes;
     var largest = load_logits(start);
     var top = 0u;

@@ -1,13 +1,13 @@
 //! Gradients of a feed-forward layer, from its input, its weights, and what its activation or gate was applied to.
 
+use super::between::Between;
 use super::feed_forward::{FeedForward, Layer};
 use super::workspace::Workspace;
 use crate::activation::Activation;
 use crate::element::Element;
 use crate::error::Error;
-use crate::gate::Gate;
 use crate::gpu::{Plan, PlanBuilder, Tensor};
-use crate::ops::{Activate, Backward, GateInput, Gated, GatedBackward, Linear, LinearArgs, Weights};
+use crate::ops::{Linear, LinearArgs, Weights};
 use crate::sizing::Policy;
 
 /// Operands of a backward pass.
@@ -76,13 +76,13 @@ impl FeedForward {
         let rows = |tensor: &Tensor| tensor.view(0, &[tokens, d_model]);
         let (x, dy, dx) = (rows(x)?, rows(dy)?, dx.map(rows).transpose()?);
         let (into, out_of) = self.matrices(args.gradients)?;
-        let hidden = workspace.hidden(tokens, self)?;
+        let (hidden, between) = (workspace.hidden(tokens, self)?, Between::new(self, z)?);
         let mut pass = Pass { layer: self, steps: Vec::new(), accumulate: args.accumulate };
         pass.product(LinearArgs { transposed: [false, true], ..LinearArgs::new(&dy, Weights::plain(out_of.weight), &hidden) })?;
         if let Some(dparameters) = args.dparameters {
-            pass.steps.push(self.parameter_gradient(z, &hidden, dparameters, args.accumulate)?);
+            pass.steps.push(between.parameter_gradient(&hidden, dparameters, args.accumulate)?);
         }
-        pass.steps.push(self.joint(z, &hidden)?);
+        pass.steps.push(between.joint(&hidden)?);
         pass.weight_gradient(&out_of, &dy, &hidden)?;
         for (matrix, dz) in into.iter().zip(z) {
             pass.weight_gradient(matrix, dz, &x)?;
@@ -124,31 +124,6 @@ impl FeedForward {
         }
     }
 
-    /// From hidden's gradient that of z, in z's place, and hidden in its gradient's.
-    fn joint(&self, z: &[Tensor], hidden: &Tensor) -> Result<Plan, Error> {
-        match (self.between(), z) {
-            (Between::Gate(gate), [g, u]) => gate.joint([g, u], hidden, self.parameters()),
-            (Between::Activation(activation), [z, ..]) => activation.joint(z, hidden, self.parameters()),
-            _ => Err(Error::Unsupported { function: "a layer".into(), what: "input of its activation or gate" }),
-        }
-    }
-
-    /// The gradient of the learned parameters from z and hidden's gradient.
-    fn parameter_gradient(&self, z: &[Tensor], dhidden: &Tensor, dparameters: &Tensor, accumulate: bool) -> Result<Plan, Error> {
-        let (dy, parameters) = (dhidden, self.parameters());
-        match (self.between(), z) {
-            (Between::Gate(of), [gate, up]) => {
-                let input = GateInput::Separate { gate, up };
-                let args = GatedBackward { input, dy, grads: input, bias: None, parameters };
-                of.add_parameter_gradient(args, dparameters, accumulate)
-            }
-            (Between::Activation(of), [x, ..]) => {
-                of.add_parameter_gradient(Backward { x, dy, dx: dy, bias: None, parameters }, dparameters, accumulate)
-            }
-            _ => Err(Error::Unsupported { function: "a layer".into(), what: "input of its activation or gate" }),
-        }
-    }
-
     /// Refuses what is written where it would destroy what is read, or something else that is written.
     fn outputs_apart(&self, args: &FeedForwardBackward<'_>) -> Result<(), Error> {
         let weights = self.layer().weights().into_iter().map(|tensor| ("a weight", tensor));
@@ -163,30 +138,6 @@ impl FeedForward {
             }
         }
         Ok(())
-    }
-}
-
-/// What is applied between the products.
-pub(super) enum Between {
-    Activation(Activate),
-    Gate(Gated),
-}
-
-impl Between {
-    pub(super) fn activation(layer: &FeedForward, activation: &Activation) -> Self {
-        let activate = Activate::new(layer.gpu(), activation.clone());
-        Self::Activation(match layer.dropout() {
-            Some((dropout, counter)) => activate.with_dropout(*dropout, counter),
-            None => activate,
-        })
-    }
-
-    pub(super) fn gate(layer: &FeedForward, gate: &Gate) -> Self {
-        let gated = Gated::new(layer.gpu(), gate.clone());
-        Self::Gate(match layer.dropout() {
-            Some((dropout, counter)) => gated.with_dropout(*dropout, counter),
-            None => gated,
-        })
     }
 }
 

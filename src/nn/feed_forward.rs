@@ -1,6 +1,5 @@
 //! The feed-forward layer of a transformer, dense or gated: two dispatches, and hidden makes one trip through memory.
 
-use super::backward::Between;
 use crate::activation::Activation;
 use crate::element::Element;
 use crate::error::Error;
@@ -220,12 +219,9 @@ impl FeedForward {
         matches!(self.layer, Layer::Gated { .. })
     }
 
-    /// What is applied between the products, with its dropout.
-    pub(super) fn between(&self) -> Between {
-        match &self.layer {
-            Layer::Dense { activation, .. } => Between::activation(self, activation),
-            Layer::Gated { gate, .. } => Between::gate(self, gate),
-        }
+    /// Tensors that hidden is computed from: one, or gate and up.
+    pub(super) fn pre_activations(&self) -> usize {
+        1 + usize::from(self.is_gated())
     }
 
     /// The device.

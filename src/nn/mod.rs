@@ -1,6 +1,7 @@
 //! Networks made of the operations.
 
 mod backward;
+mod between;
 mod bound;
 mod feed_forward;
 mod training;

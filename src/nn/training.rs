@@ -1,12 +1,13 @@
 //! A layer bound for training: forward, what it keeps, and backward.
 
-use super::backward::{Between, FeedForwardBackward};
+use super::backward::FeedForwardBackward;
+use super::between::Between;
 use super::feed_forward::{FeedForward, FeedForwardArgs};
 use super::workspace::Workspace;
 use crate::activation::Activation;
 use crate::error::Error;
 use crate::gpu::{Plan, Tensor};
-use crate::ops::{Activate, Forward, GateInput, GatedForward, Linear, LinearArgs, Weights};
+use crate::ops::{Activate, Forward, Linear, LinearArgs, Weights};
 use crate::sizing::Policy;
 
 /// Operands of a layer in training.
@@ -114,10 +115,10 @@ impl FeedForward {
         let hidden = workspace.hidden(tokens, self)?;
         let (forward, z, again) = match policy {
             Policy::Keep => {
-                let tensors = 1 + usize::from(self.is_gated());
                 let zeros = |_| self.gpu().zeros(&[tokens, self.d_ff()], self.hidden_element());
-                let z: Vec<_> = (0..tensors).map(zeros).collect::<Result<_, _>>()?;
-                (self.pre_activation(x, &z)?.then(self.apply(&z, &hidden)?), z, None)
+                let z: Vec<_> = (0..self.pre_activations()).map(zeros).collect::<Result<_, _>>()?;
+                let applied = Between::new(self, &z)?.forward(&hidden)?;
+                (self.pre_activation(x, &z)?.then(applied), z, None)
             }
             Policy::Recompute => {
                 let z = workspace.between(tokens, self)?;
@@ -150,18 +151,6 @@ impl FeedForward {
                 Ok(product(w_gate, b_gate, g)?.then(product(w_up, b_up, u)?))
             }
             _ => Err(Error::Unsupported { function: "a layer".into(), what: "room for gate and up" }),
-        }
-    }
-
-    /// Hidden of z, with dropout.
-    fn apply(&self, z: &[Tensor], hidden: &Tensor) -> Result<Plan, Error> {
-        let (bias, parameters) = (None, self.parameters());
-        match (self.between(), z) {
-            (Between::Gate(of), [gate, up]) => {
-                of.forward(GatedForward { input: GateInput::Separate { gate, up }, y: hidden, bias: None, parameters })
-            }
-            (Between::Activation(of), [x, ..]) => of.forward(Forward { x, y: hidden, bias, parameters }),
-            _ => Err(Error::Unsupported { function: "a layer".into(), what: "input of its activation or gate" }),
         }
     }
 

@@ -39,10 +39,9 @@ impl Workspace {
         let d_ff = most(FeedForward::d_ff);
         let gated = layers.iter().any(|layer| layer.is_gated());
         let zeros = |gpu: &Gpu, width: usize, element| gpu.zeros(&[tokens, width], element);
-        let count = match (policy, gated) {
-            (Policy::Keep, _) => 0,
-            (Policy::Recompute, false) => 1,
-            (Policy::Recompute, true) => 2,
+        let count = match policy {
+            Policy::Keep => 0,
+            Policy::Recompute => most(FeedForward::pre_activations),
         };
         Ok(Self {
             hidden: zeros(gpu, d_ff, element)?,
@@ -69,7 +68,7 @@ impl Workspace {
 
     /// What hidden is computed from.
     pub(super) fn between(&self, tokens: usize, layer: &FeedForward) -> Result<Vec<Tensor>, Error> {
-        let needed = 1 + usize::from(layer.is_gated());
+        let needed = layer.pre_activations();
         if self.between.len() < needed {
             let (required, allowed) = (needed as u64, self.between.len() as u64);
             return Err(Error::Limit { what: "pre-activations of a workspace", required, allowed });

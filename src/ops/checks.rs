@@ -49,6 +49,14 @@ pub(super) fn parameters(function: &Function) -> Result<(), Error> {
     }
 }
 
+/// Refuses a share that is not at least 0 and below 1.
+pub(crate) fn below_one(function: &str, parameter: &str, value: f64) -> Result<(), Error> {
+    if (0.0..1.0).contains(&value) {
+        return Ok(());
+    }
+    Err(Error::Parameter { function: function.into(), parameter: parameter.into(), value, reason: "is not in 0 .. 1, 1 excluded" })
+}
+
 /// The channels of a tensor: how many, and how many elements lie side by side in one. The last dimension of
 /// up to two, else dimension 1 (PyTorch's convention).
 pub(super) fn channels(shape: &[usize]) -> (usize, usize) {

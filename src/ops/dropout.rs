@@ -1,5 +1,6 @@
 //! Dropout, and the count on the device that its random numbers follow.
 
+use super::checks;
 use super::elementwise::Given;
 use crate::element::Element;
 use crate::error::Error;
@@ -75,10 +76,7 @@ impl Counter {
 /// Adds the operand that dropout needs, and says what steers it.
 pub(super) fn operand<'a>(dropout: Option<&'a (Dropout, Counter)>, operands: &mut Vec<Given<'a>>) -> Result<Random, Error> {
     let Some((Dropout { probability, seed, stream }, counter)) = dropout else { return Ok(Random::default()) };
-    if !(0.0..1.0).contains(probability) {
-        let (function, parameter) = ("dropout".into(), "probability".into());
-        return Err(Error::Parameter { function, parameter, value: *probability, reason: "is not in 0 .. 1, 1 excluded" });
-    }
+    checks::below_one("dropout", "probability", *probability)?;
     operands.push(Given { name: "counter", tensor: counter.tensor(), half: 0 });
     // A float becomes the nearest integer that there is.
     let threshold = (probability * 2.0_f64.powi(32)).round() as u32;

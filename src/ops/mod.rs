@@ -18,6 +18,7 @@ pub use gated::{GateGrads, GateInput, Gated, GatedBackward, GatedForward};
 pub use linear::{Linear, LinearArgs, Weights};
 pub use tuner::{Tuned, measure, tune};
 
+pub(crate) use checks::below_one;
 pub(crate) use elementwise::Params as ElementwiseParams;
 #[cfg(test)]
 pub(crate) use {

@@ -18,13 +18,12 @@ use crate::shader::update::{self, Update, Variant};
 #[derive(Debug, Clone, Copy, Pod, Zeroable)]
 pub(crate) struct CrossEntropyParams {
     pub fence: u32,
-    pub first: u32,
     pub rows: u32,
     pub classes: u32,
     pub class_stride: u32,
     pub class_start: u32,
     pub share: f32,
-    pub padding: u32,
+    pub padding: [u32; 2],
     pub offsets: [[u32; 4]; 2],
 }
 
@@ -61,6 +60,8 @@ fn walk(
     Call { random, ..Call::flat(operands, len) }.plan(gpu, variant)
 }
 
+const NO_CONSTANTS: [[f32; 4]; 5] = [[0.0; 4]; 5];
+
 const fn constants(first: [f32; 4], second: [f32; 4]) -> [[f32; 4]; 5] {
     [first, second, [0.0; 4], [0.0; 4], [0.0; 4]]
 }
@@ -74,7 +75,7 @@ pub(crate) fn fill(gpu: &Gpu, y: &Tensor, form: [f32; 4], seed: u64, stream: u32
 /// x in y's kind.
 pub(crate) fn convert(gpu: &Gpu, x: &Tensor, y: &Tensor) -> Result<Plan, Error> {
     y.expect_shape("y", x.shape())?;
-    walk(gpu, Update::Convert, &[("x", x), ("y", y)], x.len(), constants([0.0; 4], [0.0; 4]), Random::default())
+    walk(gpu, Update::Convert, &[("x", x), ("y", y)], x.len(), NO_CONSTANTS, Random::default())
 }
 
 /// A weight (f32) with its gradient, its copy in another kind, and what the optimizer keeps of it (f32).
@@ -138,7 +139,7 @@ pub(crate) fn windows(gpu: &Gpu, text: &Tensor, counter: &Counter, y: &Tensor, s
         Starts::Every(stride) => Random { threshold: rows, numbers: [width, places, stride.max(1)], ..Random::default() },
     };
     let operands = [("text", text), ("counter", counter.tensor()), ("y", y)];
-    walk(gpu, Update::Windows, &operands, y.len(), constants([0.0; 4], [0.0; 4]), random)
+    walk(gpu, Update::Windows, &operands, y.len(), NO_CONSTANTS, random)
 }
 
 /// The first `inputs` classes of each window, as rows of y with a 1 at the class.
@@ -147,7 +148,7 @@ pub(crate) fn one_hot(gpu: &Gpu, windows: &Tensor, inputs: usize, y: &Tensor) ->
     let classes = y.rows_cols().1;
     y.expect_shape("y", &[rows * inputs, classes])?;
     let random = Random { numbers: [classes, width, inputs].map(|n| n.max(1) as u32), ..Random::default() };
-    walk(gpu, Update::OneHot, &[("classes", windows), ("y", y)], y.len(), constants([0.0; 4], [0.0; 4]), random)
+    walk(gpu, Update::OneHot, &[("classes", windows), ("y", y)], y.len(), NO_CONSTANTS, random)
 }
 
 /// The sum of the squared differences, and the gradient of their mean, scaled.
@@ -195,13 +196,12 @@ impl CrossEntropy<'_> {
         let kernel = update::cross_entropy(logits.element(), dlogits.element());
         let mut params = CrossEntropyParams {
             fence: 0,
-            first: 0,
             rows: rows as u32,
             classes: classes as u32,
             class_stride: width as u32,
             class_start: width.saturating_sub(1) as u32,
             share: 1.0 / rows.max(1) as f32,
-            padding: 0,
+            padding: [0; 2],
             offsets: [[0; 4]; 2],
         };
         let bounds = bind(gpu, &[logits, windows, state, losses, dlogits], params.offsets.as_flattened_mut());

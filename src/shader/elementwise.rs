@@ -130,56 +130,6 @@ impl Variant {
         name
     }
 
-    fn list(&self) -> Vec<Operand> {
-        let (gate, up) = match self.layout {
-            Layout::Separate => (Index::Flat, Index::Flat),
-            Layout::Packed | Layout::Swapped => (Index::Half, Index::Half),
-            Layout::Interleaved => (Index::Even, Index::Odd),
-        };
-        let read = |name| Operand::new(name, self.element, self.lanes, false);
-        let write = |name| Operand::new(name, self.element, self.lanes, true);
-        let mut operands = match (self.gated(), self.pass) {
-            (false, Pass::Forward) => vec![read("x"), write("y")],
-            (false, Pass::Backward) => vec![read("x"), read("dy"), write("dx")],
-            (false, Pass::Joint) => vec![write("x"), write("dy")],
-            (true, Pass::Forward) => vec![read("gate").at(gate), read("up").at(up), write("y")],
-            (true, Pass::Backward) => {
-                vec![read("gate").at(gate), read("up").at(up), read("dy"), write("dgate").at(gate), write("dup").at(up)]
-            }
-            (true, Pass::Joint) => vec![write("gate"), write("up"), write("dy")],
-        };
-        if self.layout != Layout::Separate {
-            for operand in operands.iter_mut().filter(|o| o.name == "dup") {
-                operand.binding = "dgate".into();
-            }
-        }
-        if self.bias {
-            let biases: &[&'static str] = if self.gated() { &["bias_gate", "bias_up"] } else { &["bias_x"] };
-            operands.extend(biases.iter().map(|name| Operand::table(name, self.element)));
-        }
-        if self.learned {
-            operands.push(Operand::table("learned", Element::F32));
-        }
-        if self.dropout {
-            operands.push(Operand::table("counter", Element::F32).counting());
-        }
-        self.places.bind(&mut operands);
-        operands
-    }
-
-    fn link(&self) -> Kernel {
-        let (bindings, mut rendered, storage) = self.render(self.list());
-        if self.pass == Pass::Backward && self.gated() {
-            rendered += &operand::store_pair(self.element, self.layout, self.lanes, 3);
-        }
-        let mut files = vec![MAP, CHANNEL, self.operation()];
-        files.extend(self.lanes_files());
-        files.extend(dropout_files(self.dropout, self.lanes));
-        files.extend(function_files(&self.function, self.pass != Pass::Forward));
-        files.extend(storage);
-        Kernel::link(self.name(), self.function.is_custom(), bindings, &files, &rendered)
-    }
-
     /// Bindings, rendered text and storage files of `operands`, with bias, learned parameters and function.
     pub(super) fn render(&self, mut operands: Vec<Operand>) -> (Vec<Binding>, String, Vec<&'static str>) {
         let inputs: &[&str] = if self.gated() { &["gate", "up"] } else { &["x"] };
@@ -243,7 +193,40 @@ impl Variant {
 
 impl Mapped for Variant {
     fn operands(&self) -> Vec<Operand> {
-        self.list()
+        let (gate, up) = match self.layout {
+            Layout::Separate => (Index::Flat, Index::Flat),
+            Layout::Packed | Layout::Swapped => (Index::Half, Index::Half),
+            Layout::Interleaved => (Index::Even, Index::Odd),
+        };
+        let read = |name| Operand::new(name, self.element, self.lanes, false);
+        let write = |name| Operand::new(name, self.element, self.lanes, true);
+        let mut operands = match (self.gated(), self.pass) {
+            (false, Pass::Forward) => vec![read("x"), write("y")],
+            (false, Pass::Backward) => vec![read("x"), read("dy"), write("dx")],
+            (false, Pass::Joint) => vec![write("x"), write("dy")],
+            (true, Pass::Forward) => vec![read("gate").at(gate), read("up").at(up), write("y")],
+            (true, Pass::Backward) => {
+                vec![read("gate").at(gate), read("up").at(up), read("dy"), write("dgate").at(gate), write("dup").at(up)]
+            }
+            (true, Pass::Joint) => vec![write("gate"), write("up"), write("dy")],
+        };
+        if self.layout != Layout::Separate {
+            for operand in operands.iter_mut().filter(|o| o.name == "dup") {
+                operand.binding = "dgate".into();
+            }
+        }
+        if self.bias {
+            let biases: &[&'static str] = if self.gated() { &["bias_gate", "bias_up"] } else { &["bias_x"] };
+            operands.extend(biases.iter().map(|name| Operand::table(name, self.element)));
+        }
+        if self.learned {
+            operands.push(Operand::table("learned", Element::F32));
+        }
+        if self.dropout {
+            operands.push(Operand::table("counter", Element::F32).counting());
+        }
+        self.places.bind(&mut operands);
+        operands
     }
 
     fn layout(&self) -> Layout {
@@ -267,7 +250,16 @@ impl Mapped for Variant {
     }
 
     fn kernel(&self) -> Kernel {
-        self.link()
+        let (bindings, mut rendered, storage) = self.render(self.operands());
+        if self.pass == Pass::Backward && self.gated() {
+            rendered += &operand::store_pair(self.element, self.layout, self.lanes, 3);
+        }
+        let mut files = vec![MAP, CHANNEL, self.operation()];
+        files.extend(self.lanes_files());
+        files.extend(dropout_files(self.dropout, self.lanes));
+        files.extend(function_files(&self.function, self.pass != Pass::Forward));
+        files.extend(storage);
+        Kernel::link(self.name(), self.function.is_custom(), bindings, &files, &rendered)
     }
 }
 

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use crate::activation::Activation;
 use crate::custom::{MAX_PARAMETERS, expression_function};
 use crate::gate::Gate;
+use crate::names::UnknownName;
 
 /// What a kernel applies to each element.
 #[derive(Debug, Clone, PartialEq)]
@@ -28,6 +29,16 @@ impl From<Activation> for Function {
 }
 
 impl Function {
+    /// The activation, else the gate, of this name.
+    ///
+    /// # Errors
+    /// [`UnknownName`] with the nearest known names of both.
+    pub fn parse(name: &str) -> Result<Self, UnknownName> {
+        let gate = |_| Gate::parse(name).map(Self::Gate);
+        let unknown = |_| UnknownName::new("activation or gate", name, Activation::names().chain(Gate::names()));
+        Activation::parse(name).map(Self::Activation).or_else(gate).map_err(unknown)
+    }
+
     /// Constants as the kernels receive them.
     pub fn constants(&self) -> Vec<f64> {
         match self {

@@ -58,6 +58,10 @@ impl Variant {
         let one = self.lanes == Lanes::One;
         let state = include_str!("../../shaders/train/state.wgsl");
         let random = elementwise::random_files(self.lanes);
+        let elements = match one {
+            true => include_str!("../../shaders/text/elements1.wgsl"),
+            false => include_str!("../../shaders/text/elements4.wgsl"),
+        };
         match self.update {
             Update::Sgd => vec![include_str!("../../shaders/train/sgd.wgsl"), state],
             Update::Momentum => vec![include_str!("../../shaders/train/momentum.wgsl"), state],
@@ -71,20 +75,8 @@ impl Variant {
                 };
                 vec![include_str!("../../shaders/random/fill.wgsl"), drawn, random[0], random[1]]
             }
-            Update::Windows => {
-                let characters = match one {
-                    true => include_str!("../../shaders/text/characters1.wgsl"),
-                    false => include_str!("../../shaders/text/characters4.wgsl"),
-                };
-                vec![include_str!("../../shaders/text/windows.wgsl"), characters, random[0]]
-            }
-            Update::OneHot => {
-                let one_hot = match one {
-                    true => include_str!("../../shaders/text/one_hot1.wgsl"),
-                    false => include_str!("../../shaders/text/one_hot4.wgsl"),
-                };
-                vec![include_str!("../../shaders/text/one_hot.wgsl"), one_hot]
-            }
+            Update::Windows => vec![include_str!("../../shaders/text/windows.wgsl"), elements, random[0]],
+            Update::OneHot => vec![include_str!("../../shaders/text/one_hot.wgsl"), elements],
         }
     }
 }

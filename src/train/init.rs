@@ -1,5 +1,6 @@
 //! Initial weights, drawn on the device.
 
+use super::optimizer::number;
 use crate::error::Error;
 use crate::gpu::{Gpu, Plan, PlanBuilder, Tensor};
 use crate::ops::steps;
@@ -58,6 +59,7 @@ impl Init {
     /// # Errors
     /// [`Error::Parameter`] where a number is not finite, or negative; [`Error::Limit`].
     pub fn fill(self, gpu: &Gpu, tensor: &Tensor, seed: u64, stream: u32) -> Result<Plan, Error> {
+        let check = |parameter, value| number("initialisation", parameter, value);
         let (name, size, width, normal) = match self {
             Self::Zeros => ("value", 0.0, 0.0, false),
             Self::Constant(value) => {
@@ -78,14 +80,6 @@ impl Init {
         }
         steps::fill(gpu, tensor, [0.0, size as f32, width as f32, f32::from(u8::from(normal))], seed, stream)
     }
-}
-
-fn check(parameter: &'static str, value: f64) -> Result<(), Error> {
-    if value.is_finite() && value >= 0.0 && value <= f64::from(f32::MAX) {
-        return Ok(());
-    }
-    let reason = "is not a finite number that is at least 0";
-    Err(Error::Parameter { function: "initialisation".into(), parameter: parameter.into(), value, reason })
 }
 
 /// How the matrices of a feed-forward block are initialised, in a network of so many blocks.

@@ -2,6 +2,7 @@
 
 use crate::error::Error;
 use crate::gpu::{Gpu, Plan, Tensor};
+use crate::ops::below_one;
 use crate::ops::steps::Updated;
 
 /// An optimizer.
@@ -56,17 +57,18 @@ impl Optimizer {
 
     /// Refuses numbers with which it is not defined.
     pub(super) fn check(self) -> Result<(), Error> {
-        let numbers = match self {
-            Self::Sgd { momentum, weight_decay } => vec![("momentum", momentum, true), ("weight_decay", weight_decay, false)],
-            Self::AdamW { beta1, beta2, epsilon, weight_decay } => {
-                vec![("beta1", beta1, true), ("beta2", beta2, true), ("epsilon", epsilon, false), ("weight_decay", weight_decay, false)]
-            }
-        };
-        numbers.into_iter().try_for_each(|(name, value, below_one)| number("optimizer", name, value, below_one))?;
         match self {
-            // Without it a gradient of 0 is divided by 0.
-            Self::AdamW { epsilon, .. } => positive("optimizer", "epsilon", epsilon),
-            Self::Sgd { .. } => Ok(()),
+            Self::Sgd { momentum, weight_decay } => {
+                below_one("optimizer", "momentum", momentum)?;
+                number("optimizer", "weight_decay", weight_decay)
+            }
+            Self::AdamW { beta1, beta2, epsilon, weight_decay } => {
+                below_one("optimizer", "beta1", beta1)?;
+                below_one("optimizer", "beta2", beta2)?;
+                // Without it a gradient of 0 is divided by 0.
+                positive("optimizer", "epsilon", epsilon)?;
+                number("optimizer", "weight_decay", weight_decay)
+            }
         }
     }
 
@@ -82,14 +84,12 @@ impl Optimizer {
     }
 }
 
-/// Refuses a number that is not finite, is negative, or is not below 1 where it must be.
-pub(super) fn number(function: &str, parameter: &str, value: f64, below_one: bool) -> Result<(), Error> {
-    let reason = match below_one {
-        false if value >= 0.0 && value <= f64::from(f32::MAX) => return Ok(()),
-        true if (0.0..1.0).contains(&value) => return Ok(()),
-        false => "is not a finite number that is at least 0",
-        true => "is not in 0 .. 1, 1 excluded",
-    };
+/// Refuses a number that is not finite in f32, or negative.
+pub(super) fn number(function: &str, parameter: &str, value: f64) -> Result<(), Error> {
+    if value >= 0.0 && value <= f64::from(f32::MAX) {
+        return Ok(());
+    }
+    let reason = "is not a finite number that is at least 0";
     Err(Error::Parameter { function: function.into(), parameter: parameter.into(), value, reason })
 }
 
@@ -142,8 +142,8 @@ impl Schedule {
     }
 
     pub(super) fn check(self) -> Result<(), Error> {
-        number("schedule", "rate", self.rate, false)?;
-        number("schedule", "minimum", self.end().0, false)
+        number("schedule", "rate", self.rate)?;
+        number("schedule", "minimum", self.end().0)
     }
 }
 

@@ -1,10 +1,11 @@
 //! How a network is trained.
 
 use super::init::Scheme;
-use super::optimizer::{LossScaling, Optimizer, Schedule, number, positive};
+use super::optimizer::{LossScaling, Optimizer, Schedule, positive};
 use super::trainer::HISTORY;
 use crate::element::Element;
 use crate::error::Error;
+use crate::ops::below_one;
 use crate::ops::steps::ControlParams;
 use crate::sizing::Policy;
 
@@ -56,7 +57,7 @@ impl TrainerOptions {
         self.optimizer.check()?;
         self.schedule.check()?;
         self.scaling.check()?;
-        number("dropout", "probability", self.dropout, true)?;
+        below_one("dropout", "probability", self.dropout)?;
         self.clip.map_or(Ok(()), |norm| positive("clipping", "norm", norm))
     }
 

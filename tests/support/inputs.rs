@@ -2,6 +2,7 @@
 
 use ffwd::Element;
 use ffwd::accuracy::{self, Random};
+use ffwd::train::{Regression, Task};
 
 /// `len` of the bit patterns on which the contract holds: every exponent, both signs, the specials first.
 pub fn inputs(element: Element, len: usize, seed: u64) -> Vec<f32> {
@@ -25,4 +26,9 @@ pub fn numbers(element: Element, len: usize, seed: u64) -> Vec<f32> {
 /// The same as stored in `element`.
 pub fn rounded(element: Element, values: &[f32]) -> Vec<f32> {
     element.decode(&element.encode(values))
+}
+
+/// A regression that is validated on what it is trained on.
+pub fn regression(x: Vec<f32>, target: Vec<f32>) -> Task {
+    Task::Regression(Regression { validation: (x.clone(), target.clone()), x, target })
 }

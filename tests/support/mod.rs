@@ -18,7 +18,7 @@ use ffwd::{Gpu, wgpu};
 
 pub use compare::{half_unit, judge, same_bits, sum_bound};
 pub use guarded::{GUARD, Guarded};
-pub use inputs::{inputs, numbers, rounded};
+pub use inputs::{inputs, numbers, regression, rounded};
 
 /// A device that everything is tested on.
 pub struct Device {

@@ -3,8 +3,9 @@
 use std::io::Write;
 use std::path::PathBuf;
 
+use ffwd::shader::function::Function;
 use ffwd::sizing::{Equal, LayerSize, Policy, Storage};
-use ffwd::{Activation, Element, Gate};
+use ffwd::{Element, Gate};
 use serde_json::{Value, json};
 
 use crate::choice::one_of;
@@ -73,12 +74,9 @@ pub fn run(args: &Args, out: &mut dyn Write) -> Result<(), CliError> {
 fn columns(args: &Args) -> Result<Vec<Column>, CliError> {
     let d_ff = args.d_ff.unwrap_or(args.d_model.saturating_mul(4));
     let size = |gated| if gated { LayerSize::gated(args.d_model, d_ff) } else { LayerSize::dense(args.d_model, d_ff) };
-    let (function, gated) = match Activation::parse(&args.activation) {
-        Ok(activation) => (activation.to_string(), false),
-        Err(unknown) => match Gate::parse(&args.activation) {
-            Ok(gate) => (gate.to_string(), true),
-            Err(_) => return Err(unknown.into()),
-        },
+    let (function, gated) = match Function::parse(&args.activation)? {
+        Function::Activation(activation) => (activation.to_string(), false),
+        Function::Gate(gate) => (gate.to_string(), true),
     };
     let present = size(gated)?.with_biases(args.biases);
     let gate = Gate::parse(&args.gate)?;

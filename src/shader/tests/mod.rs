@@ -157,7 +157,6 @@ fn uniform_blocks_equal_their_twins_in_rust() {
         &super::update::cross_entropy(Element::F32, Element::F32),
         crate::ops::steps::CrossEntropyParams,
         fence,
-        first,
         rows,
         classes,
         class_stride,

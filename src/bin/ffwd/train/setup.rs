@@ -2,10 +2,10 @@
 
 use std::path::PathBuf;
 
+use ffwd::Element;
 use ffwd::shader::function::Function;
 use ffwd::sizing::{Equal, LayerSize, Policy};
 use ffwd::train::{Decay, LossScaling, NetworkSpec, Optimizer, Regression, Schedule, Scheme, Task, Text, TrainerOptions};
-use ffwd::{Activation, Element, Gate};
 
 use crate::choice::one_of;
 use crate::error::{CliError, message};
@@ -103,17 +103,6 @@ fn scaling(text: &str) -> Result<LossScaling, String> {
     }
 }
 
-/// A function of some sort, by name.
-pub fn function(name: &str) -> Result<Function, CliError> {
-    match (Activation::parse(name), Gate::parse(name)) {
-        (Ok(activation), _) => Ok(Function::Activation(activation)),
-        (_, Ok(gate)) => Ok(Function::Gate(gate)),
-        // Of its like there is more where more gates are.
-        (_, Err(unknown)) if name.contains("glu") => Err(unknown.into()),
-        (Err(unknown), _) => Err(unknown.into()),
-    }
-}
-
 impl Setup {
     /// The networks, of as nearly equal parameters as their sizes allow.
     pub fn networks(&self) -> Result<Vec<NetworkSpec>, CliError> {
@@ -127,7 +116,7 @@ impl Setup {
         let dense = LayerSize::dense(self.d_model as u64, d_ff as u64)?.with_biases(self.biases);
         let gated = dense.gated_equivalent(Equal::Parameters, self.biases, 1.0, self.multiple_of)?;
         let network = |name: &String| {
-            let function = function(name)?;
+            let function = Function::parse(name)?;
             let d_ff = if matches!(function, Function::Gate(_)) { gated.d_ff() as usize } else { d_ff };
             Ok(NetworkSpec { biases: self.biases, ..NetworkSpec::new(function, self.blocks, self.d_model, d_ff) })
         };

@@ -1,3 +1,0 @@
-fn character_lanes(i: u32) -> Lanes {
-    return character(i);
-}

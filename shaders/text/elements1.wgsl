@@ -1,0 +1,5 @@
+// An element at a time.
+
+fn process(i: u32) {
+    store_y(i, element(i));
+}

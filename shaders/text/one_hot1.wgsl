@@ -1,3 +1,0 @@
-fn one_hot_lanes(i: u32) -> Lanes {
-    return one_hot(i);
-}
