@@ -65,9 +65,9 @@ impl Optimizer {
             Self::AdamW { beta1, beta2, epsilon, weight_decay } => {
                 below_one("optimizer", "beta1", beta1)?;
                 below_one("optimizer", "beta2", beta2)?;
+                number("optimizer", "weight_decay", weight_decay)?;
                 // Without it a gradient of 0 is divided by 0.
-                positive("optimizer", "epsilon", epsilon)?;
-                number("optimizer", "weight_decay", weight_decay)
+                positive("optimizer", "epsilon", epsilon)
             }
         }
     }
