@@ -36,6 +36,7 @@ pub mod names;
 pub mod nn;
 pub mod ops;
 pub mod oracle;
+pub mod quantised;
 pub mod report;
 pub mod shader;
 pub mod sizing;

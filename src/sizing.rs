@@ -15,7 +15,7 @@
 use thiserror::Error;
 
 use crate::element::Element;
-use crate::weights::Block;
+use crate::quantised::Block;
 
 /// A size that no layer has.
 #[derive(Debug, Clone, PartialEq, Error)]
@@ -75,7 +75,7 @@ impl Equal {
 pub enum Storage {
     /// Every parameter as one element.
     Plain(Element),
-    /// Matrices in ggml's blocks of 32 values, which rows must be made of; biases in f32.
+    /// Matrices in ggml's blocks, which rows must be made of; biases in f32.
     Quantised(Block),
 }
 
@@ -213,7 +213,7 @@ impl LayerSize {
         match storage {
             Storage::Plain(element) => Some(self.parameters() * element.size()),
             Storage::Quantised(block) => {
-                let len = Block::LEN as u64;
+                let len = block.len() as u64;
                 let whole = self.d_model.is_multiple_of(len) && self.d_ff.is_multiple_of(len);
                 let bytes = self.weights() / len * block.size() as u64 + self.bias_parameters() * Element::F32.size();
                 whole.then_some(bytes)

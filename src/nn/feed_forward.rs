@@ -8,7 +8,7 @@ use crate::gpu::{Gpu, Plan, Tensor};
 use crate::ops::{Counter, Dropout, Linear, LinearArgs, Weights};
 use crate::shader::matmul::Loop;
 use crate::tuning::{Strategy, Tuning};
-use crate::weights::{FeedForwardWeights, HostTensor};
+use crate::weights::{FeedForwardWeights, HostTensor, HostWeight};
 
 /// Weights of a layer in PyTorch's layout `[out, in]`, with what is applied between them.
 ///
@@ -137,14 +137,18 @@ impl FeedForward {
                 gpu.tensor(&t.to_f32(), &t.shape, element)
             }
         };
+        let weight = |w: &HostWeight| match w {
+            HostWeight::Plain(t) => tensor(t),
+            quantised => gpu.tensor(&quantised.to_f32(), quantised.shape(), element.unwrap_or(Element::F32)),
+        };
         let optional = |t: &Option<HostTensor>| t.as_ref().map(tensor).transpose();
         let function = function.or(weights.activation());
         let layer = match weights {
             FeedForwardWeights::Dense { w1, b1, w2, b2, .. } => Layer::Dense {
                 activation: Activation::parse(function.unwrap_or("gelu"))?,
-                w1: tensor(w1)?,
+                w1: weight(w1)?,
                 b1: optional(b1)?,
-                w2: tensor(w2)?,
+                w2: weight(w2)?,
                 b2: optional(b2)?,
             },
             FeedForwardWeights::Gated { w_gate, b_gate, w_up, b_up, w_down, b_down, .. } => {
@@ -158,10 +162,10 @@ impl FeedForward {
                 let gate = Gate::parse(function.unwrap_or("swiglu"))?;
                 Layer::Gated {
                     gate,
-                    w_gate: tensor(w_gate)?,
-                    w_up: tensor(w_up)?,
+                    w_gate: weight(w_gate)?,
+                    w_up: weight(w_up)?,
                     biases,
-                    w_down: tensor(w_down)?,
+                    w_down: weight(w_down)?,
                     b_down: optional(b_down)?,
                 }
             }

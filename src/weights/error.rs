@@ -70,7 +70,7 @@ pub enum WeightsError {
     #[error("{}: tensor {tensor:?} ends at {end}, but {other:?} starts at {start}", .file.display())]
     Overlap { file: PathBuf, tensor: String, other: String, end: u64, start: u64 },
     /// A kind of element that is not read.
-    #[error("{}: tensor {tensor:?} is {kind}; F32, F16 and BF16 are read, from GGUF also Q8_0, Q4_0 and Q4_1", .file.display())]
+    #[error("{}: tensor {tensor:?} is {kind}; F32, F16 and BF16 are read, from GGUF also Q8_0, Q4_0, Q4_1, Q5_0, Q5_1, Q4_K, Q5_K, Q6_K and MXFP4", .file.display())]
     Unsupported { file: PathBuf, tensor: String, kind: String },
     /// No such tensor.
     #[error("{}: no tensor {tensor:?}; {}", .file.display(), nearest_text(.nearest))]

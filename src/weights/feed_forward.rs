@@ -3,26 +3,52 @@
 use std::path::Path;
 
 use super::error::{Result, ShapeMismatch, WeightsError};
-use super::host::HostTensor;
+use super::host::{HostTensor, HostWeight};
 use super::schemes::{self, Role};
 use super::tensors::Tensors;
 
 /// One network's weights `[out, in]`, its biases where it has them, and its activation where the file says it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 #[allow(missing_docs, reason = "the fields are the operands of the formulas")]
 pub enum FeedForwardWeights {
     /// `activation(x w1^T + b1) w2^T + b2`.
-    Dense { w1: HostTensor, b1: Option<HostTensor>, w2: HostTensor, b2: Option<HostTensor>, activation: Option<String> },
+    Dense { w1: HostWeight, b1: Option<HostTensor>, w2: HostWeight, b2: Option<HostTensor>, activation: Option<String> },
     /// `(activation(x w_gate^T + b_gate) * (x w_up^T + b_up)) w_down^T + b_down`.
     Gated {
-        w_gate: HostTensor,
+        w_gate: HostWeight,
         b_gate: Option<HostTensor>,
-        w_up: HostTensor,
+        w_up: HostWeight,
         b_up: Option<HostTensor>,
-        w_down: HostTensor,
+        w_down: HostWeight,
         b_down: Option<HostTensor>,
         activation: Option<String>,
     },
+}
+
+/// A weight or a bias.
+#[derive(Debug, Clone, Copy)]
+#[allow(missing_docs, reason = "what they are called")]
+pub enum Operand<'a> {
+    Weight(&'a HostWeight),
+    Bias(&'a HostTensor),
+}
+
+impl<'a> Operand<'a> {
+    /// Dimensions, the slowest first.
+    pub fn shape(self) -> &'a [usize] {
+        match self {
+            Self::Weight(weight) => weight.shape(),
+            Self::Bias(bias) => &bias.shape,
+        }
+    }
+
+    /// The numbers, exactly.
+    pub fn to_f32(self) -> Vec<f32> {
+        match self {
+            Self::Weight(weight) => weight.to_f32(),
+            Self::Bias(bias) => bias.to_f32(),
+        }
+    }
 }
 
 impl FeedForwardWeights {
@@ -31,17 +57,17 @@ impl FeedForwardWeights {
     /// # Errors
     /// [`WeightsError::NoFeedForward`], [`WeightsError::MissingLayer`] and the others that say what does not fit.
     pub fn from_tensors(tensors: &Tensors, layer: usize) -> Result<Self> {
-        assemble(tensors.file(), &tensors.names().collect::<Vec<_>>(), layer, |name| tensors.get(name))
+        assemble(tensors.file(), &tensors.names().collect::<Vec<_>>(), layer, |name| tensors.weight(name))
     }
 
     /// Width of the network's input and output.
     pub fn d_model(&self) -> usize {
-        self.first().shape.get(1).copied().unwrap_or(0)
+        self.first().shape().get(1).copied().unwrap_or(0)
     }
 
     /// Width of the hidden layer.
     pub fn d_ff(&self) -> usize {
-        self.first().shape.first().copied().unwrap_or(0)
+        self.first().shape().first().copied().unwrap_or(0)
     }
 
     /// What the file calls the activation, as it spells it.
@@ -51,29 +77,39 @@ impl FeedForwardWeights {
         }
     }
 
-    fn first(&self) -> &HostTensor {
+    fn first(&self) -> &HostWeight {
         match self {
             Self::Dense { w1, .. } => w1,
             Self::Gated { w_gate, .. } => w_gate,
         }
     }
 
+    /// The matrices, by name.
+    pub fn matrices(&self) -> Vec<(&'static str, &HostWeight)> {
+        match self {
+            Self::Dense { w1, w2, .. } => vec![("w1", w1), ("w2", w2)],
+            Self::Gated { w_gate, w_up, w_down, .. } => vec![("w_gate", w_gate), ("w_up", w_up), ("w_down", w_down)],
+        }
+    }
+
     /// Every operand that is there, by name.
-    pub fn operands(&self) -> Vec<(&'static str, &HostTensor)> {
+    pub fn operands(&self) -> Vec<(&'static str, Operand<'_>)> {
+        let weight = |weight| Some(Operand::Weight(weight));
+        fn bias(bias: &Option<HostTensor>) -> Option<Operand<'_>> {
+            bias.as_ref().map(Operand::Bias)
+        }
         let all = match self {
-            Self::Dense { w1, b1, w2, b2, .. } => {
-                vec![("w1", Some(w1)), ("b1", b1.as_ref()), ("w2", Some(w2)), ("b2", b2.as_ref())]
-            }
+            Self::Dense { w1, b1, w2, b2, .. } => vec![("w1", weight(w1)), ("b1", bias(b1)), ("w2", weight(w2)), ("b2", bias(b2))],
             Self::Gated { w_gate, b_gate, w_up, b_up, w_down, b_down, .. } => vec![
-                ("w_gate", Some(w_gate)),
-                ("b_gate", b_gate.as_ref()),
-                ("w_up", Some(w_up)),
-                ("b_up", b_up.as_ref()),
-                ("w_down", Some(w_down)),
-                ("b_down", b_down.as_ref()),
+                ("w_gate", weight(w_gate)),
+                ("b_gate", bias(b_gate)),
+                ("w_up", weight(w_up)),
+                ("b_up", bias(b_up)),
+                ("w_down", weight(w_down)),
+                ("b_down", bias(b_down)),
             ],
         };
-        all.into_iter().filter_map(|(name, tensor)| Some((name, tensor?))).collect()
+        all.into_iter().filter_map(|(name, operand)| Some((name, operand?))).collect()
     }
 
     /// Whether the operands fit together, with `d_model` and `d_ff` as the first weight has them.
@@ -82,29 +118,31 @@ impl FeedForwardWeights {
     /// [`ShapeMismatch`] with the operand and both shapes.
     pub fn check(&self) -> std::result::Result<(), ShapeMismatch> {
         let reference = if matches!(self, Self::Dense { .. }) { "w1" } else { "w_gate" };
-        let mismatch = |operand, tensor: &HostTensor, expected| ShapeMismatch {
+        let first = self.first().shape();
+        let mismatch = |operand, found: &[usize], expected| ShapeMismatch {
             operand,
-            found: tensor.shape.clone(),
+            found: found.to_vec(),
             expected,
             reference,
-            reference_shape: self.first().shape.clone(),
+            reference_shape: first.to_vec(),
         };
-        let [d_ff, d_model] = self.first().shape[..] else {
-            return Err(mismatch(reference, self.first(), "[d_ff, d_model]".into()));
+        let [d_ff, d_model] = *first else {
+            return Err(mismatch(reference, first, "[d_ff, d_model]".into()));
         };
         // With one width zero the other could be any number, with not a byte in the file to back it.
         if d_ff == 0 || d_model == 0 {
-            return Err(mismatch(reference, self.first(), "[d_ff, d_model] without a zero".into()));
+            return Err(mismatch(reference, first, "[d_ff, d_model] without a zero".into()));
         }
-        for (name, tensor) in self.operands() {
+        for (name, operand) in self.operands() {
+            let shape = operand.shape();
             let expected = match name {
                 "w2" | "w_down" => vec![d_model, d_ff],
                 "b2" | "b_down" => vec![d_model],
                 "b1" | "b_gate" | "b_up" => vec![d_ff],
                 _ => vec![d_ff, d_model],
             };
-            if tensor.shape != expected {
-                return Err(mismatch(name, tensor, format!("{expected:?}")));
+            if shape != expected {
+                return Err(mismatch(name, shape, format!("{expected:?}")));
             }
         }
         Ok(())
@@ -119,19 +157,19 @@ impl FeedForwardWeights {
 }
 
 /// A weight and its bias, where it has one.
-type Linear = (HostTensor, Option<HostTensor>);
+type Linear = (HostWeight, Option<HostTensor>);
 
 /// Finds a layer among `names`, and fetches and checks its operands.
 pub(super) fn assemble(
     file: &Path,
     names: &[&str],
     layer: usize,
-    mut fetch: impl FnMut(&str) -> Result<HostTensor>,
+    mut fetch: impl FnMut(&str) -> Result<HostWeight>,
 ) -> Result<FeedForwardWeights> {
     let found = schemes::find(file, names, layer)?;
     let mut linear = |role| -> Result<Linear> {
         let weight = fetch(&found.needed(role, file, layer)?)?;
-        Ok((weight, found.bias(role).map(|name| fetch(&name)).transpose()?))
+        Ok((weight, found.bias(role).map(|name| fetch(&name).map(HostWeight::into_plain)).transpose()?))
     };
     let has = |role| found.weight(role).or_else(|| found.bias(role));
 
@@ -145,7 +183,7 @@ pub(super) fn assemble(
         gated(linear(Role::Gate)?, linear(Role::Up)?, linear(Role::Down)?)
     } else {
         let (up, down) = (linear(Role::Up)?, linear(Role::Down)?);
-        let holds_gate = match (&up.0.shape[..], &down.0.shape[..]) {
+        let holds_gate = match (up.0.shape(), down.0.shape()) {
             ([rows, _], [_, d_ff]) => found.scheme.up_may_hold_gate && d_ff.checked_mul(2) == Some(*rows),
             _ => false,
         };
@@ -167,11 +205,9 @@ fn gated((w_gate, b_gate): Linear, (w_up, b_up): Linear, (w_down, b_down): Linea
 
 /// Gate and up out of one linear map that holds the gate's rows first (Phi-3, `LLM_FFN_SWIGLU` in llama.cpp).
 fn halves((weight, bias): Linear, file: &Path, name: &str) -> Result<(Linear, Linear)> {
-    let halve = |tensor: &HostTensor| {
-        tensor.halves().ok_or_else(|| WeightsError::OddRows { file: file.to_owned(), tensor: name.to_owned(), shape: tensor.shape.clone() })
-    };
-    let (gate, up) = halve(&weight)?;
-    let (b_gate, b_up) = bias.as_ref().map(halve).transpose()?.unzip();
+    let odd = |shape: &[usize]| WeightsError::OddRows { file: file.to_owned(), tensor: name.to_owned(), shape: shape.to_vec() };
+    let (gate, up) = weight.halves().ok_or_else(|| odd(weight.shape()))?;
+    let (b_gate, b_up) = bias.map(|bias| bias.halves().ok_or_else(|| odd(&bias.shape))).transpose()?.unzip();
     Ok(((gate, b_gate), (up, b_up)))
 }
 
@@ -254,7 +290,7 @@ mod tests {
                 assert!(error.contains(operand) && error.contains("[3, 2]"), "{operand}: {error}");
             }
         }
-        let empty = |shape: &[usize]| HostTensor::new(shape, Element::F32, &[]).unwrap();
+        let empty = |shape: &[usize]| HostWeight::from(HostTensor::new(shape, Element::F32, &[]).unwrap());
         let (w1, w2) = (empty(&[1 << 40, 0]), empty(&[0, 1 << 40]));
         assert!(FeedForwardWeights::Dense { w1, b1: None, w2, b2: None, activation: None }.check().is_err());
         assert!(load(&[("w1", &[3]), ("w2", &[3, 3])], 0).unwrap_err().to_string().contains("[d_ff, d_model]"));
@@ -278,6 +314,6 @@ mod tests {
         let half = Element::F16.encode(&[1.0; 6]);
         let file = Builder::new().tensor("w1", &[3, 2], 1, &half).tensor("w2", &[2, 3], 1, &half).build();
         let weights = FeedForwardWeights::from_tensors(Gguf::from_bytes(file, "f").unwrap().tensors(), 0).unwrap();
-        assert!(weights.operands().iter().all(|(_, tensor)| tensor.element() == Element::F16));
+        assert!(weights.matrices().iter().all(|(_, weight)| weight.kind() == "f16"));
     }
 }

@@ -2,6 +2,7 @@
 
 use super::error::{Result, WeightsError};
 use crate::element::Element;
+use crate::quantised::{Block, Int4};
 
 /// Elements in their own kind.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -72,6 +73,120 @@ impl HostTensor {
         let (first, second) = self.data.bytes.split_at_checked(self.data.bytes.len() / 2)?;
         let half = |bytes: &[u8]| Self { shape: shape.clone(), data: HostData { element: self.data.element, bytes: bytes.to_vec() } };
         Some((half(first), half(second)))
+    }
+}
+
+/// A weight `[out, in]` in host memory, as its file has it.
+#[derive(Debug, Clone, PartialEq)]
+pub enum HostWeight {
+    /// Plain numbers.
+    Plain(HostTensor),
+    /// ggml's blocks, row by row; every row is a whole number of them.
+    Blocks {
+        /// Dimensions, the slowest first.
+        shape: Vec<usize>,
+        /// Kind of the blocks.
+        block: Block,
+        /// The blocks.
+        bytes: Vec<u8>,
+    },
+    /// Numbers of four bits in groups of inputs (GPTQ, AWQ).
+    Int4(Int4),
+}
+
+impl HostWeight {
+    /// Dimensions, the slowest first.
+    pub fn shape(&self) -> &[usize] {
+        match self {
+            Self::Plain(tensor) => &tensor.shape,
+            Self::Blocks { shape, .. } => shape,
+            Self::Int4(int4) => &int4.shape,
+        }
+    }
+
+    /// The numbers in f32, which holds them exactly.
+    pub fn to_f32(&self) -> Vec<f32> {
+        match self {
+            Self::Plain(tensor) => tensor.to_f32(),
+            Self::Blocks { block, bytes, .. } => {
+                let mut values = Vec::with_capacity(bytes.len() / block.size() * block.len());
+                block.dequantise(bytes, &mut values);
+                values
+            }
+            Self::Int4(int4) => int4.dequantise(),
+        }
+    }
+
+    /// Bytes of host memory.
+    pub fn bytes(&self) -> usize {
+        match self {
+            Self::Plain(tensor) => tensor.data.bytes.len(),
+            Self::Blocks { bytes, .. } => bytes.len(),
+            Self::Int4(Int4 { codes, scales, zeros, order, .. }) => {
+                codes.len() + 4 * scales.len() + zeros.len() + 4 * order.as_ref().map_or(0, Vec::len)
+            }
+        }
+    }
+
+    /// What it is stored as, for messages.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Plain(tensor) => tensor.element().name(),
+            Self::Blocks { block, .. } => block.name(),
+            Self::Int4(_) => "int4",
+        }
+    }
+
+    /// As plain numbers: what is quantised becomes f32.
+    pub fn into_plain(self) -> HostTensor {
+        match self {
+            Self::Plain(tensor) => tensor,
+            quantised => {
+                let data = HostData { element: Element::F32, bytes: Element::F32.encode(&quantised.to_f32()) };
+                HostTensor { shape: quantised.shape().to_vec(), data }
+            }
+        }
+    }
+
+    /// The first and the second half of the rows; `None` where they are odd. Of int4 each half is what the whole is.
+    pub(super) fn halves(&self) -> Option<(Self, Self)> {
+        match self {
+            Self::Plain(tensor) => tensor.halves().map(|(first, second)| (Self::Plain(first), Self::Plain(second))),
+            Self::Blocks { shape, block, bytes } => {
+                let (rows, rest) = shape.split_first().filter(|(rows, _)| **rows % 2 == 0)?;
+                let shape: Vec<usize> = std::iter::once(rows / 2).chain(rest.iter().copied()).collect();
+                let (first, second) = bytes.split_at_checked(bytes.len() / 2)?;
+                let half = |bytes: &[u8]| Self::Blocks { shape: shape.clone(), block: *block, bytes: bytes.to_vec() };
+                Some((half(first), half(second)))
+            }
+            Self::Int4(int4) => {
+                let [rows, cols] = int4.shape;
+                if rows % 2 != 0 {
+                    return None;
+                }
+                let half = |second: bool| {
+                    fn part<T: Clone>(all: &[T], second: bool) -> Vec<T> {
+                        let (a, b) = all.split_at(all.len() / 2);
+                        if second { b.to_vec() } else { a.to_vec() }
+                    }
+                    Self::Int4(Int4 {
+                        shape: [rows / 2, cols],
+                        group: int4.group,
+                        codes: part(&int4.codes, second),
+                        scales: part(&int4.scales, second),
+                        zeros: part(&int4.zeros, second),
+                        order: int4.order.clone(),
+                    })
+                };
+                Some((half(false), half(true)))
+            }
+        }
+    }
+}
+
+impl From<HostTensor> for HostWeight {
+    fn from(tensor: HostTensor) -> Self {
+        Self::Plain(tensor)
     }
 }
 

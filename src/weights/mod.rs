@@ -3,7 +3,7 @@
 //! A file's header is read and checked when it is opened, a tensor's bytes when it is asked for, so one layer of a large
 //! model costs one layer of memory. Files are not trusted: counts, lengths and offsets are held against the file's size
 //! before anything is allocated, and what cannot be read exactly is an error that names it, never a guess. Half precision
-//! stays half precision; quantised blocks become f32, which holds their values exactly.
+//! stays half precision and quantised weights stay quantised, unless they are asked for as plain numbers.
 //!
 //! ```no_run
 //! let weights = ffwd::weights::load_feed_forward("llama.gguf".as_ref(), 0)?;
@@ -11,7 +11,6 @@
 //! # Ok::<(), ffwd::weights::WeightsError>(())
 //! ```
 
-mod blocks;
 mod error;
 mod feed_forward;
 mod gguf;
@@ -24,12 +23,13 @@ mod tensors;
 mod testing;
 mod whole_file;
 
-pub use blocks::Block;
 pub use error::{Result, ShapeMismatch, WeightsError};
-pub use feed_forward::FeedForwardWeights;
+pub use feed_forward::{FeedForwardWeights, Operand};
 pub use gguf::{Gguf, Value, read_gguf};
-pub use host::{HostData, HostTensor};
+pub use host::{HostData, HostTensor, HostWeight};
 pub use model::load_feed_forward;
 pub use safetensors::{read_safetensors, write_safetensors, write_safetensors_with};
 pub use tensors::{Encoding, Tensors};
 pub use whole_file::WholeFile;
+
+pub use crate::quantised::{Block, Int4};

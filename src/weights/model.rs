@@ -73,7 +73,7 @@ fn from_shards(directory: &Path, index: &Path, layer: usize) -> Result<FeedForwa
             let (file, tensor, shard) = (index.to_owned(), tensor.to_owned(), shard.to_owned());
             return Err(WeightsError::ShardName { file, tensor, shard });
         }
-        read_safetensors(directory.join(shard))?.get(tensor)
+        read_safetensors(directory.join(shard))?.weight(tensor)
     })
 }
 

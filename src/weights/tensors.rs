@@ -6,11 +6,11 @@ use std::io::{self, Read as _, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
-use super::blocks::Block;
 use super::error::{Result, WeightsError};
-use super::host::{HostData, HostTensor};
+use super::host::{HostData, HostTensor, HostWeight};
 use crate::element::Element;
 use crate::names::UnknownName;
+use crate::quantised::Block;
 
 /// How a tensor is stored in its file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -110,35 +110,48 @@ impl Tensors {
     /// Reads one tensor: f32, f16 and bf16 as they are, quantised blocks as f32.
     ///
     /// # Errors
+    /// As [`Tensors::weight`].
+    pub fn get(&self, name: &str) -> Result<HostTensor> {
+        let weight = self.weight(name)?;
+        if let HostWeight::Blocks { shape, block, bytes } = &weight {
+            // Blocks are a few bits a value; what they become may be too much where they were not.
+            let count = (bytes.len() / block.size()).checked_mul(block.len()).and_then(|count| count.checked_mul(2 * 4));
+            let fits = count.is_some_and(|bytes| Vec::<u8>::new().try_reserve_exact(bytes).is_ok());
+            if !fits {
+                return Err(self.too_large(name, shape));
+            }
+        }
+        Ok(weight.into_plain())
+    }
+
+    /// Reads one tensor as it is stored.
+    ///
+    /// # Errors
     /// [`WeightsError::MissingTensor`] with the nearest names, [`WeightsError::Unsupported`], [`WeightsError::TooLarge`] where
     /// it does not fit into memory, [`WeightsError::Io`].
-    pub fn get(&self, name: &str) -> Result<HostTensor> {
+    pub fn weight(&self, name: &str) -> Result<HostWeight> {
         let entry = self.entries.get(name).ok_or_else(|| missing(&self.file, name, self.names()))?;
-        let too_large = || WeightsError::TooLarge {
-            file: self.file.clone(),
-            tensor: name.to_owned(),
-            shape: entry.shape.iter().map(|d| *d as u64).collect(),
-        };
         let read = || {
-            let len = usize::try_from(entry.bytes).map_err(|_| too_large())?;
+            let len = usize::try_from(entry.bytes).map_err(|_| self.too_large(name, &entry.shape))?;
             self.store.read(entry.offset, len).map_err(|error| WeightsError::Io { file: self.file.clone(), doing: "read", error })
         };
-        let data = match &entry.encoding {
-            Encoding::Plain(element) => HostData { element: *element, bytes: read()? },
-            Encoding::Blocks(block) => {
-                let blocks = read()?;
-                let count = (blocks.len() / block.size()).checked_mul(Block::LEN).ok_or_else(too_large)?;
-                let mut values = Vec::new();
-                values.try_reserve_exact(count).map_err(|_| too_large())?;
-                block.dequantise(&blocks, &mut values);
-                HostData { element: Element::F32, bytes: Element::F32.encode(&values) }
+        let shape = entry.shape.clone();
+        match &entry.encoding {
+            Encoding::Plain(element) => {
+                let tensor = HostTensor { shape, data: HostData { element: *element, bytes: read()? } };
+                tensor.check(name)?;
+                Ok(HostWeight::Plain(tensor))
             }
+            Encoding::Blocks(block) => Ok(HostWeight::Blocks { shape, block: *block, bytes: read()? }),
             Encoding::Unsupported(kind) => {
-                return Err(WeightsError::Unsupported { file: self.file.clone(), tensor: name.to_owned(), kind: kind.clone() });
+                Err(WeightsError::Unsupported { file: self.file.clone(), tensor: name.to_owned(), kind: kind.clone() })
             }
-        };
-        let tensor = HostTensor { shape: entry.shape.clone(), data };
-        tensor.check(name).map(|()| tensor)
+        }
+    }
+
+    fn too_large(&self, name: &str, shape: &[usize]) -> WeightsError {
+        let shape = shape.iter().map(|d| *d as u64).collect();
+        WeightsError::TooLarge { file: self.file.clone(), tensor: name.to_owned(), shape }
     }
 }
 

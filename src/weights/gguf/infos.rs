@@ -6,7 +6,7 @@ use std::path::Path;
 
 use super::cursor::Cursor;
 use crate::element::Element;
-use crate::weights::blocks::Block;
+use crate::quantised::Block;
 use crate::weights::error::{Result, WeightsError};
 use crate::weights::tensors::{Encoding, Entry};
 
@@ -15,14 +15,9 @@ const MOST_DIMENSIONS: u32 = 4;
 
 /// ggml's names for the kinds that we do not read (`enum ggml_type`), for messages.
 const UNREAD: &[(u32, &str)] = &[
-    (6, "Q5_0"),
-    (7, "Q5_1"),
     (9, "Q8_1"),
     (10, "Q2_K"),
     (11, "Q3_K"),
-    (12, "Q4_K"),
-    (13, "Q5_K"),
-    (14, "Q6_K"),
     (15, "Q8_K"),
     (16, "IQ2_XXS"),
     (17, "IQ2_XS"),
@@ -40,7 +35,6 @@ const UNREAD: &[(u32, &str)] = &[
     (29, "IQ1_M"),
     (34, "TQ1_0"),
     (35, "TQ2_0"),
-    (39, "MXFP4"),
 ];
 
 fn encoding(kind: u32) -> Encoding {
@@ -50,7 +44,13 @@ fn encoding(kind: u32) -> Encoding {
         30 => Encoding::Plain(Element::Bf16),
         2 => Encoding::Blocks(Block::Q4_0),
         3 => Encoding::Blocks(Block::Q4_1),
+        6 => Encoding::Blocks(Block::Q5_0),
+        7 => Encoding::Blocks(Block::Q5_1),
         8 => Encoding::Blocks(Block::Q8_0),
+        12 => Encoding::Blocks(Block::Q4_K),
+        13 => Encoding::Blocks(Block::Q5_K),
+        14 => Encoding::Blocks(Block::Q6_K),
+        39 => Encoding::Blocks(Block::MXFP4),
         _ => {
             let name = UNREAD.iter().find(|(id, _)| *id == kind).map(|(_, name)| (*name).to_owned());
             Encoding::Unsupported(name.unwrap_or_else(|| format!("ggml type {kind}")))
@@ -118,7 +118,7 @@ fn place(info: &Info, data: Option<u64>, alignment: u64, size: u64, file: &Path)
     let bytes = match &info.encoding {
         Encoding::Plain(element) => elements.checked_mul(element.size()).ok_or_else(too_large)?,
         Encoding::Blocks(block) => {
-            let (row, length) = (info.dims.first().copied().unwrap_or(1), Block::LEN as u64);
+            let (row, length) = (info.dims.first().copied().unwrap_or(1), block.len() as u64);
             if row % length != 0 {
                 return Err(WeightsError::PartialBlock { file: owned(), tensor: tensor(), kind: block.name(), row, block: length });
             }

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use ffwd::gpu::{Clock, time};
 use ffwd::nn::FeedForwardArgs;
 use ffwd::oracle::{self, Bounded, GatedWeights};
-use ffwd::weights::{FeedForwardWeights, HostTensor, load_feed_forward, read_safetensors};
+use ffwd::weights::{FeedForwardWeights, HostTensor, HostWeight, load_feed_forward, read_safetensors};
 use ffwd::{FeedForward, Gate, Gpu};
 use safetensors::SafeTensors;
 use serde_json::{Value, json};
@@ -92,7 +92,7 @@ fn truth(x: &HostTensor, weights: &FeedForwardWeights) -> Result<Vec<Bounded>, C
     if width != d_model {
         return message(format!("{STATES}: x has rows of {width}; {d_model} are needed"));
     }
-    let [w_gate, w_up, w_down] = [w_gate, w_up, w_down].map(HostTensor::to_f32);
+    let [w_gate, w_up, w_down] = [w_gate, w_up, w_down].map(HostWeight::to_f32);
     let operands = GatedWeights { d_model, d_ff, w_gate: &w_gate, b_gate: None, w_up: &w_up, b_up: None, w_down: &w_down, b_down: None };
     Ok(oracle::gated(&x.to_f32(), tokens, &operands, &Gate::parse("swiglu")?))
 }
