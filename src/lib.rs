@@ -38,6 +38,7 @@ pub mod ops;
 pub mod oracle;
 pub mod quantised;
 pub mod report;
+pub mod routing;
 pub mod shader;
 pub mod sizing;
 pub mod slices;
