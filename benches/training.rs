@@ -37,7 +37,10 @@ impl Step {
         let w_down = tensor([d_model, d_ff], weight)?;
         let (x, dy) = (tensor([tokens, d_model], 1.0)?, tensor([tokens, d_model], 1.0)?);
         let gate = Gate::parse("swiglu")?;
-        let layer = FeedForward::new(gpu, Layer::Gated { gate, w_gate, w_up, biases: None, w_down, b_down: None });
+        let layer = FeedForward::new(
+            gpu,
+            Layer::Gated { gate, w_gate: w_gate.into(), w_up: w_up.into(), biases: None, w_down: w_down.into(), b_down: None },
+        );
         let zeros = || gpu.zeros(x.shape(), Element::F32);
         Ok(Self { gpu: gpu.clone(), gradients: layer.gradients()?, y: zeros()?, dx: zeros()?, layer, x, dy })
     }
@@ -51,8 +54,9 @@ impl Step {
 
     /// One operation a formula; everything that backward reads again is kept.
     fn unfused(&self) -> Result<Plan, Error> {
-        let Layer::Gated { w_gate, w_up, w_down, .. } = self.layer.layer() else { unreachable!("made gated") };
-        let Layer::Gated { w_gate: dw_gate, w_up: dw_up, w_down: dw_down, .. } = &self.gradients else { unreachable!("made gated") };
+        let plain = |layer: &Layer| layer.weights().into_iter().map(|weight| weight.plain().cloned()).collect::<Result<Vec<_>, _>>();
+        let (weights, gradients) = (plain(self.layer.layer())?, plain(&self.gradients)?);
+        let ([w_gate, w_up, w_down], [dw_gate, dw_up, dw_down]) = (&weights[..], &gradients[..]) else { unreachable!("no biases") };
         let hidden = [self.x.shape()[0], self.layer.d_ff()];
         let zeros = || self.gpu.zeros(&hidden, Element::F32);
         let (g, u, s, h) = (zeros()?, zeros()?, zeros()?, zeros()?);
@@ -61,8 +65,8 @@ impl Step {
         let bilinear = Gated::new(&self.gpu, Gate::parse("bilinear")?);
         let times =
             |gate, up, y| bilinear.forward(GatedForward { input: GateInput::Separate { gate, up }, y, bias: None, parameters: None });
-        let product = |a, weight, out, transposed, residual| {
-            let args = LinearArgs::new(a, Weights::One { weight, bias: None }, out);
+        let product = |a, weight: &Tensor, out, transposed, residual| {
+            let args = LinearArgs::new(a, Weights::plain(weight), out);
             Linear::new(&self.gpu, Activation::Identity).plan(LinearArgs { transposed, residual, ..args })
         };
         let forward = |a, w, out| product(a, w, out, [false, false], None);
@@ -89,7 +93,8 @@ impl Step {
 
     /// Everything that a step wrote.
     fn results(&self) -> Result<Vec<Vec<f32>>, Error> {
-        [&self.y, &self.dx].into_iter().chain(self.gradients.weights()).map(|tensor| self.gpu.read_back(tensor)).collect()
+        let gradients = self.gradients.weights().into_iter().map(|gradient| gradient.plain());
+        [Ok(&self.y), Ok(&self.dx)].into_iter().chain(gradients).map(|tensor| self.gpu.read_back(tensor?)).collect()
     }
 }
 

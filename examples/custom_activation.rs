@@ -24,7 +24,7 @@ fn main() -> Result<(), Error> {
 
     // One token, two features, the identity for both weights: the layer is the activation itself.
     let identity = gpu.tensor(&[1.0, 0.0, 0.0, 1.0], &[2, 2], Element::F32)?;
-    let layer = Layer::Dense { activation: snake, w1: identity.clone(), b1: None, w2: identity, b2: None };
+    let layer = Layer::Dense { activation: snake, w1: identity.clone().into(), b1: None, w2: identity.into(), b2: None };
     let out = FeedForward::new(&gpu, layer).run(&gpu.tensor(&x[3..], &[1, 2], Element::F32)?)?;
     assert_eq!(gpu.read_back(&out)?, y[3..]);
 

@@ -29,10 +29,10 @@ fn main() -> Result<(), Error> {
     let gate = Gate::parse("swiglu")?;
     let layer = Layer::Gated {
         gate: gate.clone(),
-        w_gate: tensor(W_GATE, D_FF, D_MODEL)?,
-        w_up: tensor(W_UP, D_FF, D_MODEL)?,
+        w_gate: tensor(W_GATE, D_FF, D_MODEL)?.into(),
+        w_up: tensor(W_UP, D_FF, D_MODEL)?.into(),
         biases: None,
-        w_down: tensor(W_DOWN, D_MODEL, D_FF)?,
+        w_down: tensor(W_DOWN, D_MODEL, D_FF)?.into(),
         b_down: None,
     };
     let (input, output) = (tensor(X, TOKENS, D_MODEL)?, gpu.zeros(&[TOKENS, D_MODEL], Element::F32)?);

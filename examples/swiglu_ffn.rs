@@ -22,10 +22,10 @@ fn main() -> Result<(), Error> {
     let gate = Gate::parse("swiglu")?;
     let layer = Layer::Gated {
         gate: gate.clone(),
-        w_gate: tensor(&w_gate, d_ff, d_model)?,
-        w_up: tensor(&w_up, d_ff, d_model)?,
+        w_gate: tensor(&w_gate, d_ff, d_model)?.into(),
+        w_up: tensor(&w_up, d_ff, d_model)?.into(),
         biases: None,
-        w_down: tensor(&w_down, d_model, d_ff)?,
+        w_down: tensor(&w_down, d_model, d_ff)?.into(),
         b_down: None,
     };
     let ffn = FeedForward::new(&gpu, layer);

@@ -116,7 +116,7 @@ fn every_loop_and_a_split_depth() {
         plan.submit(gpu());
         let biases = sums.named().into_iter().zip(&truths[1..]).filter(|((name, _), _)| name.starts_with('b'));
         for ((name, sum), truths) in biases {
-            let halves: Vec<f32> = gpu().read_back(sum).unwrap().iter().map(|v| v / 2.0).collect();
+            let halves: Vec<f32> = gpu().read_back(sum.plain().unwrap()).unwrap().iter().map(|v| v / 2.0).collect();
             let judged = weights.judge_gradient(rows, F32, truths, &halves);
             assert!(judged.is_ok(), "{strategy}: {name}, added up: {judged:?}");
         }
@@ -147,7 +147,7 @@ fn gradients_are_the_same_every_time_and_add_up() {
         plan.submit(gpu());
         for (sum, once) in sums.weights().into_iter().zip(&once[1..]) {
             let doubled: Vec<f32> = once.iter().map(|v| v + v).collect();
-            same_bits(&gpu().read_back(sum).unwrap(), &doubled).unwrap();
+            same_bits(&gpu().read_back(sum.plain().unwrap()).unwrap(), &doubled).unwrap();
         }
     }
 }

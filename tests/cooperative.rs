@@ -57,10 +57,10 @@ fn whole_numbers_agree_bit_for_bit() {
                     let (linear, weights) = if gated {
                         (
                             Linear::gated(gpu(), Gate::parse("bilinear").unwrap()),
-                            Weights::GateUp { gate: &b, up: &up, bias: Some((&bias, &bias)) },
+                            Weights::GateUp { gate: (&b).into(), up: (&up).into(), bias: Some((&bias, &bias)) },
                         )
                     } else {
-                        (Linear::new(gpu(), Activation::Relu), Weights::One { weight: &b, bias: Some(&bias) })
+                        (Linear::new(gpu(), Activation::Relu), Weights::One { weight: (&b).into(), bias: Some(&bias) })
                     };
                     let args = LinearArgs { residual: Some(&residual), transposed, ..LinearArgs::new(&a, weights, &out.tensor) };
                     linear.with_tuning(Tuning::Fixed(strategy)).plan(args).unwrap().submit(gpu());
@@ -89,7 +89,7 @@ fn sums_are_kept_in_f32() {
         let (a_in, b_in) = (tensor(&a, &[rows, depth], F16), tensor(&b, &[cols, depth], F16));
         for looping in cooperative(gpu(), false) {
             let out = Guarded::output(gpu(), &[rows, cols], Element::F32, 0);
-            let weights = Weights::One { weight: &b_in, bias: None };
+            let weights = Weights::plain(&b_in);
             let linear = Linear::new(gpu(), Activation::Identity).with_loop(looping).unwrap();
             linear.plan(LinearArgs::new(&a_in, weights, &out.tensor)).unwrap().submit(gpu());
             let sample = |(i, actual): (usize, f32)| {
@@ -108,14 +108,14 @@ fn sums_are_kept_in_f32() {
 #[ignore = "needs a driver with cooperative matrices: scripts/cooperative"]
 fn they_are_candidates_for_f16_alone() {
     gpu().set_tuning_file(None);
-    let problem = Problem { a: F16, b: F16, ..Problem::new(64, 96, 128) };
+    let problem = Problem { a: F16, b: F16.into(), ..Problem::new(64, 96, 128) };
     let is = |strategy: &Strategy| matches!(strategy.looping, Loop::Cooperative(_));
     assert!(problem.candidates(&gpu().capabilities()).iter().any(is));
-    assert!(!Problem { b: Element::F32, ..problem }.candidates(&gpu().capabilities()).iter().any(is));
+    assert!(!Problem { b: Element::F32.into(), ..problem }.candidates(&gpu().capabilities()).iter().any(is));
     ffwd::ops::tune(gpu(), &problem, &mut |_| {}).unwrap();
     let (a, b) = (tensor(&[1.0; 64], &[8, 8], Element::F32), tensor(&[1.0; 64], &[8, 8], F16));
     let out = tensor(&[0.0; 64], &[8, 8], Element::F32);
     let linear = Linear::new(gpu(), Activation::Identity).with_loop(cooperative(gpu(), false)[0]).unwrap();
-    let refused = linear.plan(LinearArgs::new(&a, Weights::One { weight: &b, bias: None }, &out));
+    let refused = linear.plan(LinearArgs::new(&a, Weights::plain(&b), &out));
     assert!(matches!(refused, Err(ffwd::Error::Unsupported { .. })), "{refused:?}");
 }

@@ -66,7 +66,7 @@ fn shapes() {
     let (y, packed) = (some(&[2, 2], F32), GateInput::Joint { x: &table, layout: Layout::Packed });
     let args = GatedBackward { input: joint, dy: &y, grads: packed, bias: None, parameters: None };
     refuses(Gated::new(gpu(), Gate::OAI).backward(args), is!(Shape), &["`dgate`", "interleaved"]);
-    let weights = Weights::One { weight: &table, bias: None };
+    let weights = Weights::plain(&table);
     let linear = LinearArgs::new(&six, weights, &eight);
     refuses(Linear::new(gpu(), Activation::Relu).plan(linear), is!(Shape), &["`weight`", "[out, 3]", "[2, 4]"]);
     refuses(six.view(4, &[3]), is!(Shape), &["`view`", "4 + [3]", "[2, 3]"]);
@@ -124,7 +124,7 @@ fn overlaps() {
     let args = GatedForward { input, y: &y, bias: None, parameters: None };
     refuses(Gated::new(gpu(), Gate::OAI).forward(args), is!(Alias), &["`y`"]);
     let square = whole.view(0, &[8, 8]).unwrap();
-    let weights = Weights::One { weight: &square, bias: None };
+    let weights = Weights::plain(&square);
     let (a, out) = (some(&[2, 8], F32), whole.view(0, &[2, 8]).unwrap());
     let linear = LinearArgs::new(&a, weights, &out);
     refuses(Linear::new(gpu(), Activation::Relu).plan(linear), is!(Alias), &["`b`", "`out`"]);
@@ -152,11 +152,11 @@ fn what_does_not_exist() {
     refuses(op.parameter_gradient(args, &table), is!(Unsupported), &["`prelu`", "`parameters`"]);
     refuses(op.bias_gradient(args, &table), is!(Unsupported), &["`prelu`", "`bias`"]);
     let square = some(&[4, 4], F32);
-    let both = Weights::GateUp { gate: &square, up: &square, bias: None };
+    let both = Weights::GateUp { gate: (&square).into(), up: (&square).into(), bias: None };
     let (a, out) = (some(&[1, 4], F32), some(&[1, 4], F32));
     let linear = LinearArgs::new(&a, both, &out);
     refuses(Linear::new(gpu(), Activation::Relu).plan(linear), is!(Unsupported), &["`relu`", "gate and up"]);
-    let single = LinearArgs { weights: Weights::One { weight: &square, bias: None }, ..linear };
+    let single = LinearArgs { weights: Weights::plain(&square), ..linear };
     refuses(Linear::gated(gpu(), Gate::OAI).plan(single), is!(Unsupported), &["`swiglu_oai`", "single weight"]);
 }
 
@@ -188,7 +188,7 @@ fn customs() {
 #[test]
 fn a_failing_call_changes_nothing() {
     let (x, w1, w2) = (some(&[3, 6], F32), some(&[5, 6], F32), some(&[6, 4], F32));
-    let layer = Layer::Dense { activation: Activation::Relu, w1: w1.clone(), b1: None, w2: w2.clone(), b2: None };
+    let layer = Layer::Dense { activation: Activation::Relu, w1: w1.clone().into(), b1: None, w2: w2.clone().into(), b2: None };
     let (hidden, y) = (some(&[3, 5], F32), some(&[3, 6], F32));
     let tensors = [&x, &w1, &w2, &hidden, &y];
     let bytes = || tensors.map(|tensor| gpu().read_bytes(tensor).unwrap());

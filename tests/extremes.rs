@@ -84,7 +84,7 @@ fn products_of_infinities_and_arenas() {
         let (a, out) = (arena.view(0, &[2, 4]).unwrap(), arena.view(32, &[2, 2]).unwrap());
         let weight = tensor(&[1.0, 2.0, 3.0, f32::INFINITY, 1.0, 2.0, 3.0, 4.0], &[2, 4]);
         let linear = Linear::new(gpu, Activation::Identity).with_loop(looping).unwrap();
-        let weights = Weights::One { weight: &weight, bias: None };
+        let weights = Weights::plain(&weight);
         linear.plan(LinearArgs::new(&a, weights, &out)).unwrap().submit(gpu);
         assert_eq!(gpu.read_back(&out).unwrap(), [f32::INFINITY, 10.0, f32::INFINITY, 10.0], "{looping}");
         let scalar = arena.view(0, &[]).unwrap();
@@ -94,7 +94,7 @@ fn products_of_infinities_and_arenas() {
     let arena = tensor(&[0.5; 64], &[64]);
     let [x, hidden, y] = [0, 16, 32].map(|start| arena.view(start, &[2, 4]).unwrap());
     let w = tensor(&[0.25; 16], &[4, 4]);
-    let layer = Layer::Dense { activation: Activation::Relu, w1: w.clone(), b1: None, w2: w, b2: None };
+    let layer = Layer::Dense { activation: Activation::Relu, w1: w.clone().into(), b1: None, w2: w.into(), b2: None };
     let args = ffwd::nn::FeedForwardArgs { x: &x, hidden: &hidden, y: &y };
     FeedForward::new(gpu, layer).plan(args).unwrap().submit(gpu);
     assert_eq!(gpu.read_back(&y).unwrap(), [0.5; 8]);
@@ -125,7 +125,7 @@ fn stores_round_to_nearest_even() {
     let one = gpu.tensor(&[1.0], &[1, 1], Element::F32).unwrap();
     for element in [Element::F16, Element::Bf16] {
         let out = gpu.zeros(&[x.len(), 1], element).unwrap();
-        let weights = Weights::One { weight: &one, bias: None };
+        let weights = Weights::plain(&one);
         let product = Linear::new(gpu, Activation::Identity);
         product.plan(LinearArgs::new(&a, weights, &out)).unwrap().submit(gpu);
         let (actual, expected) = (gpu.read_back(&out).unwrap(), element.decode(&element.encode(&x)));

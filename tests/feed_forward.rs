@@ -186,7 +186,7 @@ fn columns_have_their_own_slopes() {
         for looping in some_loops(gpu()) {
             let out = Guarded::output(gpu(), &[rows, cols], Element::F32, 0);
             let op = Linear::new(gpu(), Activation::parse("prelu").unwrap()).with_loop(looping).unwrap();
-            let weights = LinearWeights::One { weight: &w_in, bias: None };
+            let weights = LinearWeights::plain(&w_in);
             op.plan(LinearArgs { parameters: Some(&table), ..LinearArgs::new(&a_in, weights, &out.tensor) }).unwrap().submit(gpu());
             let sample = |(i, actual): (usize, f32)| {
                 let (row, col) = (i / cols, i % cols);

@@ -86,7 +86,7 @@ fn plans_fit_into_a_pass_of_the_caller() {
     let gpu = host();
     let identity: Vec<f32> = (0..36).map(|i| if i / 6 == i % 6 { 1.0 } else { 0.0 }).collect();
     let weight = || gpu.tensor(&identity, &[6, 6], Element::F32).unwrap();
-    let layer = Layer::Dense { activation: Activation::Relu, w1: weight(), b1: None, w2: weight(), b2: None };
+    let layer = Layer::Dense { activation: Activation::Relu, w1: weight().into(), b1: None, w2: weight().into(), b2: None };
     let (op, values) = (FeedForward::new(&gpu, layer), numbers(Element::F32, 12, 3));
     let x = gpu.tensor(&values, &[2, 6], Element::F32).unwrap();
     let (hidden, y) = (op.hidden(&x).unwrap(), gpu.zeros(&[2, 6], Element::F32).unwrap());

@@ -6,11 +6,12 @@ mod support;
 use std::collections::BTreeMap;
 
 use ffwd::accuracy::Random;
+use ffwd::gpu::Matrix;
 use ffwd::nn::{FeedForwardBackward, FeedForwardTraining, Workspace};
 use ffwd::ops::{Counter, Dropout};
 use ffwd::shader::function::Function;
 use ffwd::sizing::Policy;
-use ffwd::{Activation, Element, Error, FeedForward, Gate, Tensor};
+use ffwd::{Activation, Element, Error, FeedForward, Gate};
 use support::layer::{Function as Applied, Weights, tokens};
 use support::replica::{Number, Replica, exact, judge};
 use support::{Guarded, gpu, numbers, same_bits, subject};
@@ -47,8 +48,8 @@ impl Case {
             Function::Gate(gate) => Applied::Gated(gate),
         };
         let layer = Weights::random(applied, F32, d_model, d_ff, biases).upload(gpu(), 0);
-        let read = |(name, tensor): (&str, &Tensor)| {
-            (format!("blocks.0.{name}"), gpu().read_back(tensor).unwrap().into_iter().map(f64::from).collect())
+        let read = |(name, tensor): (&str, Matrix<'_>)| {
+            (format!("blocks.0.{name}"), gpu().read_back(tensor.plain().unwrap()).unwrap().into_iter().map(f64::from).collect())
         };
         let weights = layer.layer().named().into_iter().map(read).collect();
         let replica = Replica { function, blocks: 1, d_model, d_ff, residual: false, weights, dropout: None };
@@ -299,7 +300,8 @@ fn y_stays_off_what_backward_reads() {
     let workspace = Workspace::new(&[&layer], 4, Policy::Keep, F32).unwrap();
     let tensor = || gpu().zeros(&[4, 8], F32).unwrap();
     let (x, dy, gradients) = (tensor(), tensor(), layer.gradients().unwrap());
-    let (weight, gradient) = (layer.layer().weights()[0].reshape(&[12, 8]).unwrap(), gradients.weights()[1].reshape(&[12, 8]).unwrap());
+    let (weight, gradient) = (layer.layer().weights()[0].plain().unwrap(), gradients.weights()[1].plain().unwrap());
+    let (weight, gradient) = (weight.reshape(&[12, 8]).unwrap(), gradient.reshape(&[12, 8]).unwrap());
     let (weight, gradient) = (weight.view(0, &[4, 8]).unwrap(), gradient.view(0, &[4, 8]).unwrap());
     for (name, y) in [("x", &x), ("dy", &dy), ("a weight", &weight), ("gradient of a weight", &gradient)] {
         let backward = FeedForwardBackward::new(&x, &dy, &gradients);

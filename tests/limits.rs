@@ -134,9 +134,22 @@ fn feed_forward(gpu: &Gpu, gate: bool, [tokens, d_model, d_ff]: [usize; 3], loop
     let (first, last) = (tensor(d_ff, d_model, 1), tensor(d_model, d_ff, 2));
     let layer = if gate {
         let biases = Some((bias(d_ff, 4), bias(d_ff, 5)));
-        Layer::Gated { gate: Gate::OAI, w_gate: first, w_up: tensor(d_ff, d_model, 3), biases, w_down: last, b_down: None }
+        Layer::Gated {
+            gate: Gate::OAI,
+            w_gate: first.into(),
+            w_up: tensor(d_ff, d_model, 3).into(),
+            biases,
+            w_down: last.into(),
+            b_down: None,
+        }
     } else {
-        Layer::Dense { activation: Activation::Relu, w1: first, b1: Some(bias(d_ff, 4)), w2: last, b2: Some(bias(d_model, 5)) }
+        Layer::Dense {
+            activation: Activation::Relu,
+            w1: first.into(),
+            b1: Some(bias(d_ff, 4)),
+            w2: last.into(),
+            b2: Some(bias(d_model, 5)),
+        }
     };
     let op = FeedForward::new(gpu, layer).with_loop(looping);
     let x = tensor(tokens, d_model, 6);
@@ -175,12 +188,15 @@ fn gradients_of_many_tokens_are_split() {
         let tensor = |shape: &[usize], by| gpu.tensor(&whole(shape.iter().product(), by), shape, Element::F32).unwrap();
         let (b1, b2) = (Some(tensor(&[d_ff], 3)), Some(tensor(&[d_model], 2)));
         let (w1, w2) = (tensor(&[d_ff, d_model], 7), tensor(&[d_model, d_ff], 9));
-        let op = FeedForward::new(gpu, Layer::Dense { activation: Activation::Relu, w1, b1, w2, b2 });
+        let op = FeedForward::new(gpu, Layer::Dense { activation: Activation::Relu, w1: w1.into(), b1, w2: w2.into(), b2 });
         let (x, dy) = (tensor(&[tokens, d_model], 3), tensor(&[tokens, d_model], 11));
         let gradients = op.layer().map(|tensor| gpu.zeros(tensor.shape(), element)).unwrap();
         let plan = op.backward(FeedForwardBackward::new(&x, &dy, &gradients)).unwrap();
         plan.submit(gpu);
-        (gradients.weights().into_iter().flat_map(|tensor| gpu.read_back(tensor).unwrap()).collect(), plan.kernels().count())
+        (
+            gradients.weights().into_iter().flat_map(|tensor| gpu.read_back(tensor.plain().unwrap()).unwrap()).collect(),
+            plan.kernels().count(),
+        )
     };
     for element in Element::ALL {
         assert_same(tiny(), &format!("gradients in {element}"), |gpu| run(gpu, element));
@@ -217,7 +233,7 @@ fn gradients_are_summed_over_windows() {
 fn a_row_beyond_a_binding_is_refused_with_both_numbers() {
     let gpu = tiny();
     let ones = |shape: &[usize]| gpu.tensor(&vec![1.5; shape.iter().product()], shape, Element::F32).unwrap();
-    let layer = Layer::Dense { activation: Activation::Relu, w1: ones(&[2, 2000]), b1: None, w2: ones(&[2000, 2]), b2: None };
+    let layer = Layer::Dense { activation: Activation::Relu, w1: ones(&[2, 2000]).into(), b1: None, w2: ones(&[2000, 2]).into(), b2: None };
     let (op, x) = (FeedForward::new(gpu, layer), ones(&[1, 2000]));
     let refused = op.plan(FeedForwardArgs { x: &x, hidden: &op.hidden(&x).unwrap(), y: &ones(&[1, 2000]) });
     assert!(matches!(refused, Err(Error::Limit { required: 2000, allowed, .. }) if allowed < 2000), "{refused:?}");

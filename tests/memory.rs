@@ -39,9 +39,16 @@ impl Case {
         let (first, last) = (weight(&[d_ff, d_model]), weight(&[d_model, d_ff]));
         let layer = if self.gated {
             let (w_up, biases) = (weight(&[d_ff, d_model]), bias(d_ff).zip(bias(d_ff)));
-            Layer::Gated { gate: Gate::parse("swiglu").unwrap(), w_gate: first, w_up, biases, w_down: last, b_down: bias(d_model) }
+            Layer::Gated {
+                gate: Gate::parse("swiglu").unwrap(),
+                w_gate: first.into(),
+                w_up: w_up.into(),
+                biases,
+                w_down: last.into(),
+                b_down: bias(d_model),
+            }
         } else {
-            Layer::Dense { activation: Activation::Gelu, w1: first, b1: bias(d_ff), w2: last, b2: bias(d_model) }
+            Layer::Dense { activation: Activation::Gelu, w1: first.into(), b1: bias(d_ff), w2: last.into(), b2: bias(d_model) }
         };
         let layer = FeedForward::new(gpu, layer).with_hidden(self.hidden).with_tuning(self.tuning);
         let shape = [tokens, d_model];
@@ -180,7 +187,7 @@ fn shared_memory_is_counted_once() {
     let gpu = open();
     let arena = gpu.zeros(&[1024], Element::F32).unwrap();
     let [x, w, y] = [(0, 2), (16, 4), (32, 2)].map(|(start, rows)| arena.view(start, &[rows, 4]).unwrap());
-    let layer = Layer::Dense { activation: Activation::Relu, w1: w.clone(), b1: None, w2: w, b2: None };
+    let layer = Layer::Dense { activation: Activation::Relu, w1: w.clone().into(), b1: None, w2: w.into(), b2: None };
     let bound = FeedForward::new(&gpu, layer).with_tuning(Tuning::Shipped).bind(&x, &y).unwrap();
     assert_eq!(bound.bytes(), 4 * (16 + 3 * 8) + bound.plan().scratch_bytes());
 }

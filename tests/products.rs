@@ -78,13 +78,13 @@ fn every_weight_is_itself() {
         for device in devices() {
             let gpu = &device.gpu;
             let weight = gpu.tensor(&values, &[8192, 8], kind).unwrap();
-            let tuning = Tuning::Fixed(shipped(&gpu.capabilities(), &Problem { b: kind, ..one }));
+            let tuning = Tuning::Fixed(shipped(&gpu.capabilities(), &Problem { b: kind.into(), ..one }));
             let linear = Linear::new(gpu, Activation::Identity).with_tuning(tuning);
             for pick in 0..8 {
                 let mut row = [0.0; 8];
                 row[pick] = 1.0;
                 let (a, out) = (gpu.tensor(&row, &[1, 8], F32).unwrap(), gpu.zeros(&[1, 8192], F32).unwrap());
-                linear.plan(LinearArgs::new(&a, Weights::One { weight: &weight, bias: None }, &out)).unwrap().submit(gpu);
+                linear.plan(LinearArgs::new(&a, Weights::plain(&weight), &out)).unwrap().submit(gpu);
                 // Subnormal sums may be flushed; adding zeros loses the sign of a zero.
                 let normal = |v: f32| if v.abs() < f32::MIN_POSITIVE { 0.0 } else { v };
                 let want: Vec<_> = values.iter().skip(pick).step_by(8).copied().map(normal).collect();
@@ -252,7 +252,7 @@ fn operands_that_do_not_fit_are_refused() {
     let (a, out) = (view(&whole, 0, [4, 5]), view(&whole, 100, [4, 6]));
     let dense = Linear::new(gpu, Activation::Relu).with_tuning(Tuning::Fixed(split(DIRECT, 2)));
     let gated = |strategy| Linear::gated(gpu, ffwd::Gate::OAI).with_tuning(Tuning::Fixed(strategy));
-    let one = Weights::One { weight: &weight, bias: None };
+    let one = Weights::plain(&weight);
     let plain = LinearArgs::new(&a, one, &out);
     // Beside each other in one buffer: fine.
     dense.plan(plain).unwrap();
@@ -260,10 +260,10 @@ fn operands_that_do_not_fit_are_refused() {
         let residual = view(&whole, start, [4, 6]);
         let refused = dense.plan(LinearArgs { residual: Some(&residual), ..plain });
         assert!(matches!(refused, Err(Error::Alias { input: "residual", output: "out" })), "{start}: {refused:?}");
-        let weights = Weights::Gate { weight: &weight, bias: None, up: &residual };
+        let weights = Weights::Gate { weight: (&weight).into(), bias: None, up: &residual };
         let refused = gated(DIRECT).plan(LinearArgs::new(&a, weights, &out));
         assert!(matches!(refused, Err(Error::Alias { input: "up", output: "out" })), "{start}: {refused:?}");
-        let weights = Weights::GateUp { gate: &weight, up: &up, bias: None };
+        let weights = Weights::GateUp { gate: (&weight).into(), up: (&up).into(), bias: None };
         let refused = gated(unfused(DIRECT)).plan(LinearArgs { weights, residual: Some(&residual), ..plain });
         assert!(matches!(refused, Err(Error::Alias { input: "residual", output: "out" })), "{start}: {refused:?}");
     }
@@ -271,7 +271,8 @@ fn operands_that_do_not_fit_are_refused() {
     let other = Tensor::from_buffer(whole.buffer(), 200, &[4, 6], F16).unwrap();
     assert!(matches!(dense.plan(LinearArgs { residual: Some(&other), ..plain }), Err(Error::Alias { input: "residual", output: "out" })));
     let square = view(&whole, 100, [4, 5]);
-    let weights = Weights::One { weight: &view(&weight, 0, [5, 5]), bias: None };
+    let part = view(&weight, 0, [5, 5]);
+    let weights = Weights::plain(&part);
     assert!(matches!(dense.plan(LinearArgs::new(&square, weights, &square)), Err(Error::Alias { input: "a", output: "out" })));
     for shape in [&[24][..], &[6, 4], &[4, 7], &[1, 4, 6], &[4, 1], &[1, 6], &[0]] {
         let refused = dense.plan(LinearArgs { residual: Some(&zeros(shape)), ..plain });
@@ -348,8 +349,8 @@ fn long_products_are_many_dispatches() {
     let (a, b, out) = (zeros(rows, depth), zeros(cols, depth), zeros(rows, cols));
     let count = |linear: Linear, weights| linear.plan(LinearArgs::new(&a, weights, &out)).unwrap().kernels().count();
     let fixed = |linear: Linear, strategy| linear.with_tuning(Tuning::Fixed(strategy));
-    let one = Weights::One { weight: &b, bias: None };
-    let both = Weights::GateUp { gate: &b, up: &b, bias: None };
+    let one = Weights::plain(&b);
+    let both = Weights::GateUp { gate: (&b).into(), up: (&b).into(), bias: None };
     let dense = || Linear::new(gpu, Activation::Identity);
     let gated = || Linear::gated(gpu, ffwd::Gate::Of(Activation::Identity));
     assert_eq!(count(fixed(dense(), DIRECT), one), 4);
@@ -369,7 +370,7 @@ fn split_depths_have_learned_epilogues() {
             (gpu.tensor(&vec![-1.0; 2 * 40], &[2, 40], F32).unwrap(), gpu.tensor(&vec![1.0; cols * 40], &[cols, 40], F32).unwrap());
         let (table, out) = (gpu.tensor(&slopes, &[1, cols], F32).unwrap(), gpu.zeros(&[2, cols], F32).unwrap());
         let prelu = Linear::new(gpu, Activation::parse("prelu").unwrap()).with_tuning(Tuning::Fixed(split(DIRECT, 2)));
-        let args = LinearArgs::new(&a, Weights::One { weight: &w, bias: None }, &out);
+        let args = LinearArgs::new(&a, Weights::plain(&w), &out);
         prelu.plan(LinearArgs { parameters: Some(&table), ..args }).unwrap().submit(gpu);
         let want: Vec<f32> = (0..2).flat_map(|_| slopes.iter().map(|slope| -40.0 * slope)).collect();
         same_bits(&gpu.read_back(&out).unwrap(), &want).unwrap();

@@ -16,7 +16,7 @@ use support::product::small;
 fn candidates_agree() {
     let [full, least] = devices().each_ref().map(|device| &device.gpu);
     let problems = [
-        (least, Problem { transposed: [true, true], b: Bf16, out: F16, ..Problem::new(7, 68, 64) }),
+        (least, Problem { transposed: [true, true], b: Bf16.into(), out: F16, ..Problem::new(7, 68, 64) }),
         (full, Problem { gated: true, a: F16, ..Problem::new(1, 36, 65) }),
     ];
     for (gpu, problem) in problems {

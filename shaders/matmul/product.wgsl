@@ -1,7 +1,7 @@
 // What one product accumulates.
 
 alias Acc = f32;
-alias Column = Step;
+alias Column = WeightStep;
 
 fn load_col(col: u32, k: u32) -> Column {
     return b_step(inside_cols(col), k);

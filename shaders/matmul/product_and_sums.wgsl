@@ -1,7 +1,7 @@
 // What a product accumulates together with the sums of a's rows, which those of the first column take along.
 
 alias Acc = vec2<f32>;
-alias Column = Step;
+alias Column = WeightStep;
 
 fn load_col(col: u32, k: u32) -> Column {
     return b_step(inside_cols(col), k);

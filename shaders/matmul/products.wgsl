@@ -3,8 +3,8 @@
 alias Acc = vec2<f32>;
 
 struct Column {
-    gate: Step,
-    up: Step,
+    gate: WeightStep,
+    up: WeightStep,
 }
 
 fn load_col(col: u32, k: u32) -> Column {

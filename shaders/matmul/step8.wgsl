@@ -2,6 +2,7 @@
 
 const STEP = 8u;
 alias Step = mat2x4<f32>;
+alias WeightStep = Step;
 
 fn add_step(a: Step, b: Step, sum: f32) -> f32 {
     let first = fma(a[0].w, b[0].w, fma(a[0].z, b[0].z, fma(a[0].y, b[0].y, fma(a[0].x, b[0].x, sum))));

@@ -6,7 +6,7 @@ use crate::accuracy::{self, Random, Sample};
 use crate::activation::Activation;
 use crate::element::Element;
 use crate::error::Error;
-use crate::gpu::{Gpu, Plan, Tensor};
+use crate::gpu::{Gpu, Plan, Tensor, Weight};
 use crate::nn::{FeedForward, FeedForwardArgs, Layer};
 use crate::ops::{Activate, Forward, GateInput, Gated, GatedForward, Linear, LinearArgs, Weights};
 use crate::oracle::{self, Bounded, DenseWeights, GatedWeights};
@@ -77,13 +77,12 @@ impl Workload {
         let out = gpu.zeros(&[rows, cols], self.element)?;
         let a = Noise::new(X, self.element).tensor(gpu, &[rows, depth])?;
         let weight = Noise::weights(FIRST, self.element, depth).tensor(gpu, &[cols, depth])?;
-        let weights = Weights::One { weight: &weight, bias: None };
-        let plan = Linear::new(gpu, Activation::Identity).plan(LinearArgs::new(&a, weights, &out))?;
+        let plan = Linear::new(gpu, Activation::Identity).plan(LinearArgs::new(&a, Weights::plain(&weight), &out))?;
         Ok((plan, out))
     }
 
     fn feed_forward(&self, gpu: &Gpu, function: &Function, [tokens, d_model, d_ff]: [usize; 3]) -> Result<(Plan, Tensor), Error> {
-        let weights = |seed, out, depth| Noise::weights(seed, self.element, depth).tensor(gpu, &[out, depth]);
+        let weights = |seed, out, depth| Noise::weights(seed, self.element, depth).tensor(gpu, &[out, depth]).map(Weight::from);
         let bias = |seed, len| Noise::new(seed, self.element).tensor(gpu, &[len]);
         let layer = match function {
             Function::Activation(activation) => Layer::Dense {

@@ -125,7 +125,7 @@ impl Task {
     /// The products that it consists of, where every tensor but a layer's hidden one is of this kind: none, one, or those
     /// into hidden and out of it.
     pub fn problems(&self, element: Element) -> Vec<Problem> {
-        let product = |rows, cols, depth| Problem { a: element, b: element, out: element, ..Problem::new(rows, cols, depth) };
+        let product = |rows, cols, depth| Problem { a: element, b: element.into(), out: element, ..Problem::new(rows, cols, depth) };
         match *self {
             Self::Elementwise { .. } => Vec::new(),
             Self::Product { rows, cols, depth } => vec![product(rows, cols, depth)],

@@ -3,6 +3,7 @@
 mod adapters;
 mod device;
 mod plan;
+mod quantised;
 mod tensor;
 mod timing;
 
@@ -10,5 +11,6 @@ pub use adapters::{Choice, Selection, capabilities, describe, is_software, list,
 pub use device::Gpu;
 pub use plan::Plan;
 pub(crate) use plan::{Bound, PlanBuilder, touched};
+pub use quantised::{Matrix, Quantised, Weight};
 pub use tensor::Tensor;
 pub use timing::{Clock, Effort, Timer, WARM_UP, time};

@@ -6,7 +6,7 @@ use super::workspace::Workspace;
 use crate::activation::Activation;
 use crate::element::Element;
 use crate::error::Error;
-use crate::gpu::{Plan, PlanBuilder, Tensor};
+use crate::gpu::{Plan, PlanBuilder, Tensor, Weight};
 use crate::ops::{Linear, LinearArgs, Weights};
 use crate::sizing::Policy;
 
@@ -103,11 +103,11 @@ impl FeedForward {
     }
 
     /// The products' weights with their gradients: into hidden, and out of it.
-    fn matrices<'a>(&'a self, gradients: &'a Layer) -> Result<(Vec<Matrix<'a>>, Matrix<'a>), Error> {
+    fn matrices<'a>(&'a self, gradients: &'a Layer) -> Result<(Vec<Trained<'a>>, Trained<'a>), Error> {
         match (self.layer(), gradients) {
             (Layer::Dense { activation: _, w1, b1, w2, b2 }, Layer::Dense { activation: _, w1: dw1, b1: db1, w2: dw2, b2: db2 }) => {
-                let into = vec![Matrix::new(w1, b1.as_ref(), dw1, db1.as_ref())?];
-                Ok((into, Matrix::new(w2, b2.as_ref(), dw2, db2.as_ref())?))
+                let into = vec![Trained::new(w1, b1.as_ref(), dw1, db1.as_ref())?];
+                Ok((into, Trained::new(w2, b2.as_ref(), dw2, db2.as_ref())?))
             }
             (
                 Layer::Gated { gate: _, w_gate, w_up, biases, w_down, b_down },
@@ -115,10 +115,10 @@ impl FeedForward {
             ) => {
                 let (b, db) = (biases.as_ref(), dbiases.as_ref());
                 let into = vec![
-                    Matrix::new(w_gate, b.map(|b| &b.0), dw_gate, db.map(|db| &db.0))?,
-                    Matrix::new(w_up, b.map(|b| &b.1), dw_up, db.map(|db| &db.1))?,
+                    Trained::new(w_gate, b.map(|b| &b.0), dw_gate, db.map(|db| &db.0))?,
+                    Trained::new(w_up, b.map(|b| &b.1), dw_up, db.map(|db| &db.1))?,
                 ];
-                Ok((into, Matrix::new(w_down, b_down.as_ref(), dw_down, db_down.as_ref())?))
+                Ok((into, Trained::new(w_down, b_down.as_ref(), dw_down, db_down.as_ref())?))
             }
             _ => Err(Error::Unsupported { function: "a layer".into(), what: "gradients of the other form (dense, gated)" }),
         }
@@ -126,10 +126,10 @@ impl FeedForward {
 
     /// Refuses what is written where it would destroy what is read, or something else that is written.
     fn outputs_apart(&self, args: &FeedForwardBackward<'_>) -> Result<(), Error> {
-        let weights = self.layer().weights().into_iter().map(|tensor| ("a weight", tensor));
+        let weights = self.layer().weights().into_iter().map(|weight| ("a weight", weight.memory()));
         let parameters = self.parameters().map(|tensor| ("parameters", tensor));
         let inputs: Vec<_> = weights.chain(parameters).chain([("x", args.x), ("dy", args.dy)]).collect();
-        let gradients = args.gradients.weights().into_iter().map(|tensor| ("gradient of a weight", tensor));
+        let gradients = args.gradients.weights().into_iter().map(|weight| ("gradient of a weight", weight.memory()));
         let dparameters = args.dparameters.map(|tensor| ("dparameters", tensor));
         let outputs: Vec<_> = gradients.chain(dparameters).chain(args.dx.map(|dx| ("dx", dx))).collect();
         for (i, (output, tensor)) in outputs.iter().enumerate() {
@@ -142,14 +142,15 @@ impl FeedForward {
 }
 
 /// A weight and a bias with their gradients.
-struct Matrix<'a> {
+struct Trained<'a> {
     weight: &'a Tensor,
     dweight: &'a Tensor,
     dbias: Option<&'a Tensor>,
 }
 
-impl<'a> Matrix<'a> {
-    fn new(weight: &'a Tensor, bias: Option<&Tensor>, dweight: &'a Tensor, dbias: Option<&'a Tensor>) -> Result<Self, Error> {
+impl<'a> Trained<'a> {
+    fn new(weight: &'a Weight, bias: Option<&Tensor>, dweight: &'a Weight, dbias: Option<&'a Tensor>) -> Result<Self, Error> {
+        let (weight, dweight) = (weight.plain()?, dweight.plain()?);
         dweight.expect_shape("gradient of a weight", weight.shape())?;
         match (bias, dbias) {
             (Some(bias), Some(dbias)) => dbias.expect_shape("gradient of a bias", bias.shape())?,
@@ -181,7 +182,7 @@ impl Pass<'_> {
     }
 
     /// dW = dy^T x, and in the same product the bias's gradient, the sums of dy's columns.
-    fn weight_gradient(&mut self, matrix: &Matrix<'_>, dy: &Tensor, x: &Tensor) -> Result<(), Error> {
+    fn weight_gradient(&mut self, matrix: &Trained<'_>, dy: &Tensor, x: &Tensor) -> Result<(), Error> {
         let dw = matrix.dweight;
         let args = LinearArgs { transposed: [true, true], ..LinearArgs::new(dy, Weights::plain(x), dw) };
         self.product(LinearArgs { residual: self.accumulate.then_some(dw), sums: matrix.dbias, ..args })

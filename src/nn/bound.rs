@@ -2,7 +2,7 @@
 
 use super::feed_forward::{FeedForward, FeedForwardArgs};
 use crate::error::Error;
-use crate::gpu::{Gpu, Plan, Tensor};
+use crate::gpu::{Gpu, Matrix, Plan, Tensor};
 
 /// A [`FeedForward`] bound to an x and a y, with a hidden of its own. All that it needs is allocated once, by
 /// [`FeedForward::bind`]; it may then be recorded as often as there are new numbers in x.
@@ -25,7 +25,7 @@ impl FeedForward {
     pub fn bind(&self, x: &Tensor, y: &Tensor) -> Result<BoundFeedForward, Error> {
         let hidden = self.hidden(x)?;
         let plan = self.plan(FeedForwardArgs { x, hidden: &hidden, y })?;
-        let mut tensors = self.layer().weights();
+        let mut tensors: Vec<_> = self.layer().weights().into_iter().map(Matrix::memory).collect();
         tensors.extend([x, &hidden, y]);
         let once = tensors.iter().enumerate().filter(|(i, tensor)| !tensors[..*i].iter().any(|earlier| earlier.same_elements(tensor)));
         let bytes = once.map(|(_, tensor)| tensor.bytes()).sum::<u64>() + plan.scratch_bytes();

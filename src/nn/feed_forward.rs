@@ -4,7 +4,7 @@ use crate::activation::Activation;
 use crate::element::Element;
 use crate::error::Error;
 use crate::gate::Gate;
-use crate::gpu::{Gpu, Plan, Tensor};
+use crate::gpu::{Gpu, Matrix, Plan, Tensor, Weight};
 use crate::ops::{Counter, Dropout, Linear, LinearArgs, Weights};
 use crate::shader::matmul::Loop;
 use crate::tuning::{Strategy, Tuning};
@@ -20,11 +20,11 @@ pub enum Layer {
         /// The activation.
         activation: Activation,
         /// `[d_ff, d_model]`.
-        w1: Tensor,
+        w1: Weight,
         /// `[d_ff]`.
         b1: Option<Tensor>,
         /// `[d_model, d_ff]`.
-        w2: Tensor,
+        w2: Weight,
         /// `[d_model]`.
         b2: Option<Tensor>,
     },
@@ -33,13 +33,13 @@ pub enum Layer {
         /// The gate.
         gate: Gate,
         /// `[d_ff, d_model]`.
-        w_gate: Tensor,
+        w_gate: Weight,
         /// `[d_ff, d_model]`.
-        w_up: Tensor,
+        w_up: Weight,
         /// `[d_ff]` each; one needs the other.
         biases: Option<(Tensor, Tensor)>,
         /// `[d_model, d_ff]`.
-        w_down: Tensor,
+        w_down: Weight,
         /// `[d_model]`.
         b_down: Option<Tensor>,
     },
@@ -47,50 +47,50 @@ pub enum Layer {
 
 impl Layer {
     /// Every weight and bias by its name: the matrices, then the biases.
-    pub fn named(&self) -> Vec<(&'static str, &Tensor)> {
+    pub fn named(&self) -> Vec<(&'static str, Matrix<'_>)> {
+        let weight = |weight| Some(Matrix::from(weight));
+        fn bias(bias: Option<&Tensor>) -> Option<Matrix<'_>> {
+            bias.map(Matrix::from)
+        }
         let all = match self {
             Self::Dense { activation: _, w1, b1, w2, b2 } => {
-                vec![("w1", Some(w1)), ("w2", Some(w2)), ("b1", b1.as_ref()), ("b2", b2.as_ref())]
+                vec![("w1", weight(w1)), ("w2", weight(w2)), ("b1", bias(b1.as_ref())), ("b2", bias(b2.as_ref()))]
             }
             Self::Gated { gate: _, w_gate, w_up, biases, w_down, b_down } => {
                 let (b_gate, b_up) = (biases.as_ref().map(|(gate, _)| gate), biases.as_ref().map(|(_, up)| up));
-                let matrices = [("w_gate", Some(w_gate)), ("w_up", Some(w_up)), ("w_down", Some(w_down))];
-                matrices.into_iter().chain([("b_gate", b_gate), ("b_up", b_up), ("b_down", b_down.as_ref())]).collect()
+                let matrices = [("w_gate", weight(w_gate)), ("w_up", weight(w_up)), ("w_down", weight(w_down))];
+                matrices.into_iter().chain([("b_gate", bias(b_gate)), ("b_up", bias(b_up)), ("b_down", bias(b_down.as_ref()))]).collect()
             }
         };
-        all.into_iter().filter_map(|(name, tensor)| Some((name, tensor?))).collect()
+        all.into_iter().filter_map(|(name, matrix)| Some((name, matrix?))).collect()
     }
 
-    /// A layer of the same form, each tensor of which is made from this one's, in that order.
+    /// A layer of the same form, each tensor of which is made from this one's weight or bias, in that order.
     ///
     /// # Errors
     /// Those of `make`.
-    pub fn map(&self, mut make: impl FnMut(&Tensor) -> Result<Tensor, Error>) -> Result<Self, Error> {
+    pub fn map(&self, mut make: impl FnMut(Matrix<'_>) -> Result<Tensor, Error>) -> Result<Self, Error> {
         Ok(match self {
             Self::Dense { activation, w1, b1, w2, b2 } => {
-                let (w1, w2) = (make(w1)?, make(w2)?);
-                Self::Dense {
-                    activation: activation.clone(),
-                    w1,
-                    w2,
-                    b1: b1.as_ref().map(&mut make).transpose()?,
-                    b2: b2.as_ref().map(make).transpose()?,
-                }
+                let (w1, w2) = (make(w1.into())?, make(w2.into())?);
+                let mut bias = |bias: &Option<Tensor>| bias.as_ref().map(|bias| make(bias.into())).transpose();
+                Self::Dense { activation: activation.clone(), w1: w1.into(), w2: w2.into(), b1: bias(b1)?, b2: bias(b2)? }
             }
             Self::Gated { gate, w_gate, w_up, biases, w_down, b_down } => {
-                let (w_gate, w_up, w_down) = (make(w_gate)?, make(w_up)?, make(w_down)?);
+                let [w_gate, w_up, w_down] = [make(w_gate.into())?, make(w_up.into())?, make(w_down.into())?].map(Weight::from);
                 let biases = match biases {
-                    Some((gate, up)) => Some((make(gate)?, make(up)?)),
+                    Some((gate, up)) => Some((make(gate.into())?, make(up.into())?)),
                     None => None,
                 };
-                Self::Gated { gate: gate.clone(), w_gate, w_up, w_down, biases, b_down: b_down.as_ref().map(make).transpose()? }
+                let b_down = b_down.as_ref().map(|bias| make(bias.into())).transpose()?;
+                Self::Gated { gate: gate.clone(), w_gate, w_up, w_down, biases, b_down }
             }
         })
     }
 
     /// Every weight and bias, in that order.
-    pub fn weights(&self) -> Vec<&Tensor> {
-        self.named().into_iter().map(|(_, tensor)| tensor).collect()
+    pub fn weights(&self) -> Vec<Matrix<'_>> {
+        self.named().into_iter().map(|(_, matrix)| matrix).collect()
     }
 }
 
@@ -137,9 +137,11 @@ impl FeedForward {
                 gpu.tensor(&t.to_f32(), &t.shape, element)
             }
         };
-        let weight = |w: &HostWeight| match w {
-            HostWeight::Plain(t) => tensor(t),
-            quantised => gpu.tensor(&quantised.to_f32(), quantised.shape(), element.unwrap_or(Element::F32)),
+        let weight = |w: &HostWeight| match (w, element) {
+            (HostWeight::Plain(t), _) => tensor(t).map(Weight::from),
+            (HostWeight::Blocks { shape, block, bytes }, None) => gpu.quantised_blocks(bytes, shape, *block).map(Weight::from),
+            (HostWeight::Int4(int4), None) if int4.order.is_none() => gpu.quantised_int4(int4).map(Weight::from),
+            (quantised, _) => gpu.tensor(&quantised.to_f32(), quantised.shape(), element.unwrap_or(Element::F32)).map(Weight::from),
         };
         let optional = |t: &Option<HostTensor>| t.as_ref().map(tensor).transpose();
         let function = function.or(weights.activation());
@@ -279,11 +281,11 @@ impl FeedForward {
     pub(super) fn first_product(&self, x: &Tensor, hidden: &Tensor) -> Result<Plan, Error> {
         let (first, weights) = match &self.layer {
             Layer::Dense { activation, w1, b1, .. } => {
-                (Linear::new(&self.gpu, activation.clone()), Weights::One { weight: w1, bias: b1.as_ref() })
+                (Linear::new(&self.gpu, activation.clone()), Weights::One { weight: w1.into(), bias: b1.as_ref() })
             }
             Layer::Gated { gate, w_gate, w_up, biases, .. } => {
                 let bias = biases.as_ref().map(|(gate, up)| (gate, up));
-                (Linear::gated(&self.gpu, gate.clone()), Weights::GateUp { gate: w_gate, up: w_up, bias })
+                (Linear::gated(&self.gpu, gate.clone()), Weights::GateUp { gate: w_gate.into(), up: w_up.into(), bias })
             }
         };
         let args = LinearArgs { parameters: self.parameters(), ..LinearArgs::new(x, weights, hidden) };
@@ -293,7 +295,7 @@ impl FeedForward {
     /// y of hidden.
     pub(super) fn second_product(&self, hidden: &Tensor, y: &Tensor, residual: Option<&Tensor>) -> Result<Plan, Error> {
         let (Layer::Dense { w2: weight, b2: bias, .. } | Layer::Gated { w_down: weight, b_down: bias, .. }) = &self.layer;
-        let args = LinearArgs::new(hidden, Weights::One { weight, bias: bias.as_ref() }, y);
+        let args = LinearArgs::new(hidden, Weights::One { weight: weight.into(), bias: bias.as_ref() }, y);
         Linear::new(&self.gpu, Activation::Identity).with_tuning(self.tuning).plan(LinearArgs { residual, ..args })
     }
 

@@ -2,11 +2,11 @@
 
 use super::backward::FeedForwardBackward;
 use super::between::Between;
-use super::feed_forward::{FeedForward, FeedForwardArgs};
+use super::feed_forward::{FeedForward, FeedForwardArgs, Layer};
 use super::workspace::Workspace;
 use crate::activation::Activation;
 use crate::error::Error;
-use crate::gpu::{Plan, Tensor};
+use crate::gpu::{Matrix, Plan, Tensor, Weight};
 use crate::ops::{Activate, Forward, Linear, LinearArgs, Weights};
 use crate::sizing::Policy;
 
@@ -106,8 +106,8 @@ impl FeedForward {
         let x = backward.x;
         let tokens = x.rows_cols().0;
         // Backward reads them, or adds to them, after y was written.
-        let weights = self.layer().weights().into_iter().chain(self.parameters()).map(|tensor| ("a weight", tensor));
-        let gradients = backward.gradients.weights().into_iter().chain(backward.dparameters);
+        let weights = self.layer().weights().into_iter().map(Matrix::memory).chain(self.parameters()).map(|tensor| ("a weight", tensor));
+        let gradients = backward.gradients.weights().into_iter().map(Matrix::memory).chain(backward.dparameters);
         let others = [("x", x), ("dy", backward.dy)].into_iter().chain(gradients.map(|tensor| ("gradient of a weight", tensor)));
         if let Some((input, _)) = weights.chain(others).find(|(_, tensor)| tensor.overlaps(y)) {
             return Err(Error::Alias { input, output: "y" });
@@ -140,13 +140,13 @@ impl FeedForward {
     /// What the activation or the gate is applied to.
     pub(super) fn pre_activation(&self, x: &Tensor, z: &[Tensor]) -> Result<Plan, Error> {
         let x = x.view(0, &[x.rows_cols().0, self.d_model()])?;
-        let product = |weight, bias, z| {
-            let args = LinearArgs::new(&x, Weights::One { weight, bias }, z);
+        let product = |weight: &Weight, bias, z| {
+            let args = LinearArgs::new(&x, Weights::One { weight: weight.into(), bias }, z);
             Linear::new(self.gpu(), Activation::Identity).with_tuning(self.tuning()).plan(args)
         };
         match (self.layer(), z) {
-            (super::Layer::Dense { w1, b1, .. }, [z, ..]) => product(w1, b1.as_ref(), z),
-            (super::Layer::Gated { w_gate, w_up, biases, .. }, [g, u]) => {
+            (Layer::Dense { w1, b1, .. }, [z, ..]) => product(w1, b1.as_ref(), z),
+            (Layer::Gated { w_gate, w_up, biases, .. }, [g, u]) => {
                 let (b_gate, b_up) = biases.as_ref().map(|(gate, up)| (gate, up)).unzip();
                 Ok(product(w_gate, b_gate, g)?.then(product(w_up, b_up, u)?))
             }

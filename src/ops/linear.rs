@@ -7,7 +7,8 @@ use crate::activation::Activation;
 use crate::element::Element;
 use crate::error::Error;
 use crate::gate::Gate;
-use crate::gpu::{Gpu, Plan, Tensor};
+use crate::gpu::{Gpu, Matrix, Plan, Tensor};
+use crate::quantised::WeightKind;
 use crate::shader::function::Function;
 use crate::shader::matmul::{Loop, Products};
 use crate::shader::reduce::Terms;
@@ -27,14 +28,14 @@ pub enum Weights<'a> {
     /// One product.
     One {
         /// `[out, in]`.
-        weight: &'a Tensor,
+        weight: Matrix<'a>,
         /// `[out]`.
         bias: Option<&'a Tensor>,
     },
     /// The gate's product; up has been computed.
     Gate {
         /// `[out, in]`.
-        weight: &'a Tensor,
+        weight: Matrix<'a>,
         /// `[out]`.
         bias: Option<&'a Tensor>,
         /// `[.., out]`, its bias included; it may be exactly the output, which is overwritten.
@@ -43,9 +44,9 @@ pub enum Weights<'a> {
     /// Two products, of which only the gate's result is stored.
     GateUp {
         /// `[out, in]`.
-        gate: &'a Tensor,
-        /// `[out, in]`, of the same kind.
-        up: &'a Tensor,
+        gate: Matrix<'a>,
+        /// `[out, in]`; plain of the same kind. Where quantised kinds differ, up's product is a kernel of its own.
+        up: Matrix<'a>,
         /// `[out]` for gate and for up.
         bias: Option<(&'a Tensor, &'a Tensor)>,
     },
@@ -53,8 +54,8 @@ pub enum Weights<'a> {
 
 impl<'a> Weights<'a> {
     /// One product, no bias.
-    pub const fn plain(weight: &'a Tensor) -> Self {
-        Self::One { weight, bias: None }
+    pub fn plain(weight: impl Into<Matrix<'a>>) -> Self {
+        Self::One { weight: weight.into(), bias: None }
     }
 }
 
@@ -143,7 +144,12 @@ impl Linear {
             Weights::Gate { .. } => Products::Gate,
             Weights::GateUp { .. } => Products::GateUp,
         };
-        let b = operands.iter().find(|o| o.name == "b").map_or(args.a.element(), |o| o.tensor.element());
+        let (b, b_up) = match args.weights {
+            Weights::One { weight, .. } | Weights::Gate { weight, .. } => (weight.kind(), weight.kind()),
+            Weights::GateUp { gate, up, .. } => (gate.kind(), up.kind()),
+        };
+        quantised_rows(b, depth, transposed_b)?;
+        quantised_rows(b_up, depth, transposed_b)?;
         let gated = products == Products::GateUp;
         let problem = Problem { gated, a: args.a.element(), b, out: args.out.element(), transposed: args.transposed, rows, cols, depth };
         let strategy = self.strategy(&problem)?;
@@ -156,14 +162,14 @@ impl Linear {
                 });
             }
         }
-        let product = Product { gpu: &self.gpu, function: &self.function, products, operands, problem };
+        let product = Product { gpu: &self.gpu, function: &self.function, products, operands, problem, b_up };
         if let Some(sums) = args.sums
             && !product.sums_besides(strategy)?
         {
             let rest = self.plan(LinearArgs { sums: None, ..args })?;
             return Ok(rest.then(self.column_sums(args.a, sums, args.residual.is_some())?));
         }
-        if gated && !strategy.fused { product.plan_unfused(strategy) } else { product.plan(strategy) }
+        if gated && (!strategy.fused || b != b_up) { product.plan_unfused(strategy) } else { product.plan(strategy) }
     }
 
     /// The sums of a's columns by kernels of their own, in f32 before they are rounded.
@@ -195,7 +201,7 @@ impl Linear {
                 if fused && strategy.slices > 1 {
                     return Err(Error::Unsupported { function: strategy.to_string(), what: "split depth of gate and up in one kernel" });
                 }
-                if matches!(strategy.looping, Loop::Cooperative(_)) && (problem.a, problem.b) != (Element::F16, Element::F16) {
+                if matches!(strategy.looping, Loop::Cooperative(_)) && (problem.a, problem.b) != (Element::F16, Element::F16.into()) {
                     return Err(Error::Unsupported { function: strategy.to_string(), what: "use for operands that are not f16" });
                 }
                 Ok(strategy)
@@ -223,9 +229,14 @@ impl Linear {
                 (weight, [("bias", bias), ("bias_up", None)])
             }
             (Weights::GateUp { gate, up, bias }, Function::Gate(_)) => {
-                up.expect_element("weight of up", gate.element())?;
-                up.expect_shape("weight of up", gate.shape())?;
-                operands.push(Operand { name: "b_up", tensor: up });
+                if let (Matrix::Plain(gate), Matrix::Plain(up)) = (gate, up) {
+                    up.expect_element("weight of up", gate.element())?;
+                }
+                if up.shape() != gate.shape() {
+                    let expected = format!("{:?}", gate.shape());
+                    return Err(Error::Shape { operand: "weight of up", expected, actual: up.shape().to_vec() });
+                }
+                operands.push(Operand { name: "b_up", tensor: up.memory() });
                 (gate, [("bias", bias.map(|(gate, _)| gate)), ("bias_up", bias.map(|(_, up)| up))])
             }
             (Weights::One { .. }, _) => {
@@ -242,7 +253,7 @@ impl Linear {
                 return Err(Error::Shape { operand: "weight", expected, actual: shape.to_vec() });
             }
         };
-        operands.push(Operand { name: "b", tensor: weight });
+        operands.push(Operand { name: "b", tensor: weight.memory() });
         let first = biases[0].1.map(Tensor::element);
         for (name, bias) in biases {
             if let (Some(bias), Some(element)) = (bias, first) {
@@ -259,6 +270,19 @@ impl Linear {
         }
         Ok((operands, cols))
     }
+}
+
+/// Refuses quantised weights whose rows are not whole groups, or that are given as columns.
+fn quantised_rows(kind: WeightKind, depth: usize, transposed: bool) -> Result<(), Error> {
+    let WeightKind::Packed(packing) = kind else { return Ok(()) };
+    if transposed {
+        return Err(Error::Unsupported { function: packing.to_string(), what: "transposed weights" });
+    }
+    if !depth.is_multiple_of(packing.multiple()) {
+        let expected = format!("rows of whole groups of {}", packing.multiple());
+        return Err(Error::Shape { operand: "weight", expected, actual: vec![depth] });
+    }
+    Ok(())
 }
 
 /// Refuses a loop that does not exist or that the device lacks something for.

@@ -7,6 +7,7 @@ use crate::activation::Activation;
 use crate::element::Element;
 use crate::error::Error;
 use crate::gpu::{Bound, Gpu, Plan, PlanBuilder, Tensor};
+use crate::quantised::WeightKind;
 use crate::shader::Kernel;
 use crate::shader::function::{Function, pack_constants};
 use crate::shader::matmul::{Loop, Products, Variant};
@@ -46,6 +47,8 @@ pub(super) struct Product<'a> {
     pub products: Products,
     pub operands: Vec<Operand<'a>>,
     pub problem: Problem,
+    /// Kind of up's weights, where it differs from that of the problem's.
+    pub b_up: WeightKind,
 }
 
 /// A part of something that is counted: where it starts, and how long it is.
@@ -87,7 +90,7 @@ impl<'a> Product<'a> {
             if steps.cols < cols && !steps.cols.is_multiple_of(4) { Variant { out_lanes: Lanes::One, ..variant } } else { variant };
         // A slice that a window cannot hold is a dispatch of its own.
         let apart = steps.depth < depth;
-        let slice = depth.div_ceil(4).div_ceil(slices).clamp(1, steps.depth.div_ceil(4));
+        let slice = depth.div_ceil(4).div_ceil(slices).clamp(1, steps.depth.div_ceil(4)).next_multiple_of(variant.step() / 4);
         let slices = depth.div_ceil(4).div_ceil(slice).max(1);
         let mut builder = PlanBuilder::new(self.gpu);
         // Of an empty output there is nothing to sum either.
@@ -115,13 +118,13 @@ impl<'a> Product<'a> {
                 let mut operands = self.operands.clone();
                 operands.retain(|o| matches!(o.name, "a" | "b"));
                 operands.push(Operand { name: "out", tensor: &own });
-                let product = Product { gpu: self.gpu, function: &sums.function, products: Products::One, operands, problem: self.problem };
+                let product = Product { function: &sums.function, products: Products::One, operands, ..*self };
                 product.dispatch(&mut builder, &sums, &kernels.0, Part { rows, cols, depth, slices: end - start, slice })?;
             }
             let mut operands = self.operands.clone();
             operands.retain(|o| !matches!(o.name, "a" | "b"));
             operands.push(Operand { name: "a", tensor: &partials });
-            let last = Product { gpu: self.gpu, function: self.function, products: self.products, operands, problem: self.problem };
+            let last = Product { operands, ..*self };
             last.dispatch(&mut builder, &sum, &kernels.1, Part { rows, cols, depth: Span { start: 0, len: depth }, slices, slice })?;
         }
         Ok(builder.finish()?.with_scratch(partials.buffer().size()))
@@ -140,23 +143,37 @@ impl<'a> Product<'a> {
     pub(super) fn plan_unfused(&self, strategy: Strategy) -> Result<Plan, Error> {
         let find = |name| self.operands.iter().find(|o| o.name == name).map(|o| o.tensor);
         let Some(out) = find("out") else { return PlanBuilder::new(self.gpu).finish() };
-        out.expect_element("out of unfused products", Element::F32)?;
         let identity = Function::Activation(Activation::Identity);
         let own = match find("residual") {
             Some(residual) if residual.same_elements(out) => Some(self.gpu.zeros(out.shape(), Element::F32)?),
-            _ => None,
+            // Weights of two kinds cannot be fused, whatever is asked for; up then makes its trip through memory in f32.
+            _ if self.b_up != self.problem.b && out.element() != Element::F32 => Some(self.gpu.zeros(out.shape(), Element::F32)?),
+            _ => {
+                out.expect_element("out of unfused products", Element::F32)?;
+                None
+            }
         };
         let (middle, scratch) = own.as_ref().map_or((out, 0), |own| (own, own.buffer().size()));
         let names = [("a", "a"), ("b_up", "b"), ("bias_up", "bias")];
         let renamed = |o: &Operand<'a>| names.iter().find(|(from, _)| *from == o.name).map(|(_, name)| Operand { name, tensor: o.tensor });
         let mut operands: Vec<_> = self.operands.iter().filter_map(renamed).collect();
         operands.push(Operand { name: "out", tensor: middle });
-        let up = Product { gpu: self.gpu, function: &identity, products: Products::One, operands, problem: self.problem };
+        let problem = Problem { b: self.b_up, out: middle.element(), ..self.problem };
+        let up = Product { gpu: self.gpu, function: &identity, products: Products::One, operands, problem, b_up: self.b_up };
         let mut operands = self.operands.clone();
         operands.retain(|o| !matches!(o.name, "b_up" | "bias_up"));
         operands.push(Operand { name: "up", tensor: middle });
-        let gate = Product { gpu: self.gpu, function: self.function, products: Products::Gate, operands, problem: self.problem };
+        let gate = Product { products: Products::Gate, operands, ..*self };
         Ok(up.plan(strategy)?.then(gate.plan(strategy)?).with_scratch(scratch))
+    }
+
+    /// Elements from one row of the weights in memory to the next; words, where they are packed.
+    fn b_width(&self) -> u64 {
+        let depth = self.problem.depth;
+        match self.problem.b {
+            WeightKind::Plain(_) => depth as u64,
+            WeightKind::Packed(packing) => packing.row_words(depth) as u64,
+        }
     }
 
     fn find(&self, name: &str) -> Option<&'a Tensor> {
@@ -186,7 +203,9 @@ impl<'a> Product<'a> {
         let vectors = |names: &[&str], width: usize| if divisible(names, width, 4) { Lanes::Four } else { Lanes::One };
         // Where more than the loads counts, wide ones do not pay.
         let wide = matches!(looping, Loop::Dot(..)) && self.gpu.capabilities().wide && slices == 1 && transposed == [false; 2];
-        let depth_lanes = if wide && divisible(&["a", "b", "b_up"], depth, 8) {
+        let depth_lanes = if b.element().is_none() {
+            [vectors(&["a"], depth), Lanes::Four]
+        } else if wide && divisible(&["a", "b", "b_up"], depth, 8) {
             [Lanes::Eight; 2]
         } else {
             [vectors(&["a"], depth), vectors(&["b", "b_up"], depth)]
@@ -236,7 +255,7 @@ impl<'a> Product<'a> {
                 "a" if transposed[0] => (all_rows, &mut steps.depth),
                 "b" | "b_up" if transposed[1] => (cols, &mut steps.depth),
                 "a" => (depth, &mut steps.rows),
-                "b" | "b_up" => (depth, &mut steps.cols),
+                "b" | "b_up" => (self.b_width(), &mut steps.cols),
                 "out" | "up" | "residual" => (cols, &mut steps.rows),
                 _ => (operand.tensor.len() as u64, &mut whole),
             };
@@ -288,8 +307,8 @@ impl<'a> Product<'a> {
         let (sums, sum) = (part.slices > 1 || k.len < depth, variant.looping == Loop::Sum);
         let out_cols = if sums && !sum { col.len } else { cols };
         // Where rows of op(operand) lie: the first element, the last one's end, and from one row in memory to the next.
-        let place = |across: Span, all: u64, transposed: bool| {
-            let width = if transposed { all } else { depth };
+        let place = |across: Span, all: u64, transposed: bool, row: u64| {
+            let width = if transposed { all } else { row };
             let at = |row: u64, k: u64| if transposed { k * width + row } else { row * width + k };
             let last = at(across.start + across.len.max(1) - 1, k.start + k.len.max(1) - 1) + 1;
             let end = if across.len == 0 || k.len == 0 { 0 } else { last };
@@ -302,7 +321,7 @@ impl<'a> Product<'a> {
             learned_channels: (learned / self.function.learnable_len().max(1)).max(1) as u32,
             first_col: col.start as u32,
             slices: part.slices as u32,
-            slice: part.slice as u32,
+            slice: (4 * part.slice / variant.step()) as u32,
             constants: pack_constants(&variant.function.constants()),
             ..Params::zeroed()
         };
@@ -312,8 +331,12 @@ impl<'a> Product<'a> {
             let lanes = operand.lanes.count();
             let (first, end, origin, width) = match operand.name {
                 "a" if sum => (0, tensor.len() as u64, 0, col.len),
-                "a" => place(row, rows, transposed[0]),
-                "b" | "b_up" => place(col, cols, transposed[1]),
+                "a" => place(row, rows, transposed[0], depth),
+                "b" | "b_up" if variant.packing().is_some() => {
+                    let width = self.b_width();
+                    (col.start * width, (col.start + col.len) * width, col.start * width, width)
+                }
+                "b" | "b_up" => place(col, cols, transposed[1], depth),
                 "sums" => (row.start, row.start + row.len, row.start, 1),
                 "out" if sums && !sum => (0, tensor.len() as u64, 0, out_cols),
                 "out" | "up" | "residual" => (row.start * cols, (row.start + row.len) * cols, row.start * cols + col.start, cols),

@@ -7,7 +7,8 @@ use crate::accuracy::Random;
 use crate::activation::Activation;
 use crate::error::Error;
 use crate::gate::Gate;
-use crate::gpu::{Effort, Gpu, Plan, Tensor, Timer};
+use crate::gpu::{Effort, Gpu, Plan, Quantised, Tensor, Timer, Weight};
+use crate::quantised::{Int4, Packing, WeightKind};
 use crate::tuning::{Choice, Problem, Strategy, Tuning, shipped};
 
 /// What a measurement found.
@@ -161,10 +162,29 @@ fn median(mut seconds: Vec<f64>) -> f64 {
     seconds.get(seconds.len() / 2).copied().unwrap_or(f64::INFINITY)
 }
 
+/// Quantised weights that stand for small whole numbers.
+fn whole_numbers(gpu: &Gpu, shape: [usize; 2], packing: Packing) -> Result<Quantised, Error> {
+    let [rows, cols] = shape;
+    let mut random = Random::new(11);
+    let mut bytes = |count: usize| -> Vec<u8> { (0..count).map(|_| random.uniform(0.0, 256.0) as u8).collect() };
+    match packing {
+        Packing::Block(block) => {
+            let mut blocks = bytes(rows * cols / block.len() * block.size());
+            blocks.chunks_exact_mut(block.size()).for_each(|bytes| block.set_unit_scales(bytes));
+            gpu.quantised_blocks(&blocks, &shape, block)
+        }
+        Packing::Int4 { group } => {
+            let groups = rows * (cols / group as usize);
+            let (scales, zeros) = (vec![1.0; groups], vec![8; groups]);
+            gpu.quantised_int4(&Int4 { shape, group: group as usize, codes: bytes(rows * cols / 2), scales, zeros, order: None })
+        }
+    }
+}
+
 struct Operands {
     a: Tensor,
-    b: Tensor,
-    b_up: Option<Tensor>,
+    b: Weight,
+    b_up: Option<Weight>,
     out: Tensor,
 }
 
@@ -178,18 +198,21 @@ impl Operands {
             let values: Vec<f32> = (0..rows * depth).map(|_| random.uniform(-2.5, 2.5).round()).collect();
             gpu.tensor(&values, &shape, element)
         };
-        Ok(Self {
-            a: tensor(rows, transposed[0], a)?,
-            b: tensor(cols, transposed[1], b)?,
-            b_up: gated.then(|| tensor(cols, transposed[1], b)).transpose()?,
-            out: gpu.zeros(&[rows, cols], out)?,
-        })
+        let a = tensor(rows, transposed[0], a)?;
+        let mut weight = || match b {
+            WeightKind::Plain(element) => tensor(cols, transposed[1], element).map(Weight::from),
+            WeightKind::Packed(packing) => whole_numbers(gpu, [cols, depth], packing).map(Weight::from),
+        };
+        Ok(Self { a, b: weight()?, b_up: gated.then(weight).transpose()?, out: gpu.zeros(&[rows, cols], out)? })
     }
 
     fn plan(&self, gpu: &Gpu, problem: &Problem, strategy: Strategy) -> Result<Plan, Error> {
         let (linear, weights) = match &self.b_up {
-            None => (Linear::new(gpu, Activation::Identity), Weights::One { weight: &self.b, bias: None }),
-            Some(up) => (Linear::gated(gpu, Gate::Of(Activation::Identity)), Weights::GateUp { gate: &self.b, up, bias: None }),
+            None => (Linear::new(gpu, Activation::Identity), Weights::plain(&self.b)),
+            Some(up) => {
+                let weights = Weights::GateUp { gate: (&self.b).into(), up: up.into(), bias: None };
+                (Linear::gated(gpu, Gate::Of(Activation::Identity)), weights)
+            }
         };
         let args = LinearArgs { transposed: problem.transposed, ..LinearArgs::new(&self.a, weights, &self.out) };
         linear.with_tuning(Tuning::Fixed(strategy)).plan(args)

@@ -78,6 +78,21 @@ impl Block {
         }
     }
 
+    /// The same in lower case, as on the command line.
+    pub const fn lower_name(self) -> &'static str {
+        match self {
+            Self::Q8_0 => "q8_0",
+            Self::Q4_0 => "q4_0",
+            Self::Q4_1 => "q4_1",
+            Self::Q5_0 => "q5_0",
+            Self::Q5_1 => "q5_1",
+            Self::Q4_K => "q4_k",
+            Self::Q5_K => "q5_k",
+            Self::Q6_K => "q6_k",
+            Self::MXFP4 => "mxfp4",
+        }
+    }
+
     /// Bytes of a block.
     pub const fn size(self) -> usize {
         match self {
@@ -141,6 +156,33 @@ impl Block {
             Self::Q8_0 | Self::Q4_0 | Self::Q5_0 => {}
         }
         unpacked
+    }
+
+    /// Sets the scales of a block to 1, and its offset or those of its groups to a whole number.
+    pub(crate) fn set_unit_scales(self, bytes: &mut [u8]) {
+        let mut set = |at: usize, values: &[u8]| {
+            if let Some(bytes) = bytes.get_mut(at..at + values.len()) {
+                bytes.copy_from_slice(values);
+            }
+        };
+        let one = f16::ONE.to_le_bytes();
+        match self {
+            Self::Q8_0 | Self::Q4_0 | Self::Q5_0 => set(0, &one),
+            Self::Q4_1 | Self::Q5_1 => {
+                set(0, &one);
+                set(2, &f16::from_f32(-8.0).to_le_bytes());
+            }
+            Self::Q4_K | Self::Q5_K => {
+                set(0, &one);
+                set(2, &one);
+                set(4, &[1, 1, 1, 1, 8, 8, 8, 8, 0x81, 0x81, 0x81, 0x81]);
+            }
+            Self::Q6_K => {
+                set(192, &[1; 16]);
+                set(208, &one);
+            }
+            Self::MXFP4 => set(0, &[128]),
+        }
     }
 
     /// The values of whole blocks, appended to `out`; a trailing incomplete block is ignored.

@@ -289,9 +289,9 @@ pub(super) fn store_pair(element: Element, layout: crate::gate::Layout, lanes: L
     format!("fn store_pair(i: u32, g: {lanes_type}, u: {lanes_type}) {{\n    {body}\n}}\n")
 }
 
-/// `NAME_step(row, k)`: elements `STEP k .. STEP (k + 1)` of a row that is `params.depth` long, 0 past its end. Of a
+/// `STEP(row, k)`: elements `4 k .. 4 (k + 1)` (of wide lanes, eights) of a row that is `params.depth` long, 0 past its end. Of a
 /// transposed operand rows are columns in memory.
-pub(super) fn row_vectors(name: &str, lanes: Lanes, transposed: bool) -> String {
+pub(super) fn row_vectors(name: &str, step: &str, lanes: Lanes, transposed: bool) -> String {
     let stride = if name == "a" { "params.a_stride" } else { "params.b_stride" };
     let body = if lanes == Lanes::One || transposed {
         let place = |k: &str| if transposed { format!("{k} * {stride} + row") } else { format!("row * {stride} + {k}") };
@@ -304,7 +304,8 @@ pub(super) fn row_vectors(name: &str, lanes: Lanes, transposed: bool) -> String 
     } else {
         format!("return load_{name}(row * {stride} + k);")
     };
-    format!("fn {name}_step(row: u32, k: u32) -> Step {{\n    {body}\n}}\n")
+    let step_type = if lanes == Lanes::Eight { lanes.wgsl_type() } else { Lanes::Four.wgsl_type() };
+    format!("fn {step}(row: u32, k: u32) -> {step_type} {{\n    {body}\n}}\n")
 }
 
 /// `NAME_of(row, col)`: four columns of an operand that is laid out in rows `stride` apart; past the last column it repeats.

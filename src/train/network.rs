@@ -5,7 +5,7 @@ use super::options::TrainerOptions;
 use super::parameter::Parameter;
 use crate::element::Element;
 use crate::error::Error;
-use crate::gpu::{Gpu, Tensor};
+use crate::gpu::{Gpu, Tensor, Weight};
 use crate::nn::{FeedForward, Layer};
 use crate::ops::{Counter, Dropout};
 use crate::shader::function::Function;
@@ -139,7 +139,10 @@ impl Maker<'_> {
             Function::Activation(activation) => {
                 let ((w1, dw1), (w2, dw2)) = (self.tensor("w1", &into)?, self.tensor("w2", &out_of)?);
                 let ((b1, db1), (b2, db2)) = (optional(self, "b1", d_ff)?, optional(self, "b2", d_model)?);
-                let layer = |w1, b1, w2, b2| Layer::Dense { activation: activation.clone(), w1, b1, w2, b2 };
+                let layer = |w1, b1, w2, b2| {
+                    let (w1, w2) = (Weight::Plain(w1), Weight::Plain(w2));
+                    Layer::Dense { activation: activation.clone(), w1, b1, w2, b2 }
+                };
                 Ok((layer(w1, b1, w2, b2), layer(dw1, db1, dw2, db2)))
             }
             Function::Gate(gate) => {
@@ -148,10 +151,11 @@ impl Maker<'_> {
                 let ((b_gate, db_gate), (b_up, db_up)) = (optional(self, "b_gate", d_ff)?, optional(self, "b_up", d_ff)?);
                 let (b_down, db_down) = optional(self, "b_down", d_model)?;
                 let (biases, dbiases) = (b_gate.zip(b_up), db_gate.zip(db_up));
-                Ok((
-                    Layer::Gated { gate: gate.clone(), w_gate, w_up, biases, w_down, b_down },
-                    Layer::Gated { gate, w_gate: dw_gate, w_up: dw_up, biases: dbiases, w_down: dw_down, b_down: db_down },
-                ))
+                let layer = |matrices: [Tensor; 3], biases, b_down| {
+                    let [w_gate, w_up, w_down] = matrices.map(Weight::Plain);
+                    Layer::Gated { gate: gate.clone(), w_gate, w_up, biases, w_down, b_down }
+                };
+                Ok((layer([w_gate, w_up, w_down], biases, b_down), layer([dw_gate, dw_up, dw_down], dbiases, db_down)))
             }
         }
     }

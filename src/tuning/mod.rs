@@ -11,6 +11,7 @@ use std::str::FromStr;
 
 use crate::element::Element;
 use crate::names::UnknownName;
+use crate::quantised::WeightKind;
 use crate::shader::matmul::{Capabilities, Loop, Tile};
 
 /// How a product is computed.
@@ -87,7 +88,7 @@ pub struct Problem {
     /// Kind of a.
     pub a: Element,
     /// Kind of the weights.
-    pub b: Element,
+    pub b: WeightKind,
     /// Kind of the output.
     pub out: Element,
     /// Whether a, and the weights, lie in memory with the depth as their first dimension.
@@ -98,7 +99,7 @@ impl Problem {
     /// out = a w^T in f32.
     pub const fn new(rows: usize, cols: usize, depth: usize) -> Self {
         let f32 = Element::F32;
-        Self { rows, cols, depth, gated: false, a: f32, b: f32, out: f32, transposed: [false; 2] }
+        Self { rows, cols, depth, gated: false, a: f32, b: WeightKind::Plain(f32), out: f32, transposed: [false; 2] }
     }
 
     /// The class that shares a choice: kinds as they are, sizes to within a half (rows up to 8 exactly), and whether rows
@@ -152,7 +153,7 @@ impl Problem {
                 self.rows > 4 && tile.rows <= 2 * next.max(16) && !(gated && tile.invocation_cols == 8) && (gated || tile != Tile::DUAL)
             }
             // What is not f16 would have to be rounded.
-            Loop::Cooperative(_) => self.rows > 8 && self.a == Element::F16 && self.b == Element::F16,
+            Loop::Cooperative(_) => self.rows > 8 && self.a == Element::F16 && self.b == Element::F16.into(),
             Loop::Sum => false,
         }
     }
@@ -229,7 +230,7 @@ mod tests {
         }
         assert_ne!(Problem::new(1, 64, 64).class(), Problem::new(2, 64, 64).class());
         assert_ne!(Problem::new(1, 64, 64).class(), Problem::new(1, 63, 64).class());
-        assert_ne!(Problem::new(1, 64, 64).class(), Problem { b: Element::F16, ..Problem::new(1, 64, 64) }.class());
+        assert_ne!(Problem::new(1, 64, 64).class(), Problem { b: Element::F16.into(), ..Problem::new(1, 64, 64) }.class());
         assert_eq!(Problem::new(500, 1536, 576).class(), Problem::new(512, 1500, 600).class());
     }
 }

@@ -13,6 +13,8 @@ pub fn shipped(capabilities: &Capabilities, problem: &Problem) -> Strategy {
 
 fn software(capabilities: &Capabilities, problem: &Problem) -> Loop {
     match (capabilities.subgroup, problem.rows) {
+        // What is loaded of a row counts most, and of quantised weights a lane loads 32 at a time.
+        (Some((8.., _)), 0..=1) if problem.b.element().is_none() => Loop::Broadcast(1),
         (Some((least, most)), 0..=1) if least == most => Loop::Dot(1, Total::Subgroup(least)),
         (Some((8.., _)), 0..=1) => Loop::Broadcast(1),
         (Some((8.., _)), 2) => Loop::Broadcast(2),

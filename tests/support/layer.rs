@@ -71,13 +71,13 @@ impl Weights {
         let bias = |k: usize| self.biases.as_ref().map(|biases| tensor(&biases[k], &[biases[k].len()]));
         let (first, last) = (tensor(&self.first, &[d_ff, d_model]), tensor(&self.last, &[d_model, d_ff]));
         let layer = match self.function.on_device() {
-            Function::Dense(activation) => Layer::Dense { activation, w1: first, b1: bias(0), w2: last, b2: bias(2) },
+            Function::Dense(activation) => Layer::Dense { activation, w1: first.into(), b1: bias(0), w2: last.into(), b2: bias(2) },
             Function::Gated(gate) => Layer::Gated {
                 gate,
-                w_gate: first,
-                w_up: tensor(&self.up, &[d_ff, d_model]),
+                w_gate: first.into(),
+                w_up: tensor(&self.up, &[d_ff, d_model]).into(),
                 biases: bias(0).zip(bias(1)),
-                w_down: last,
+                w_down: last.into(),
                 b_down: bias(2),
             },
         };

@@ -8,6 +8,7 @@ mod inputs;
 pub mod layer;
 pub mod living;
 pub mod product;
+pub mod quantised;
 pub mod replica;
 pub mod subject;
 

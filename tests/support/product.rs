@@ -148,12 +148,14 @@ impl Case {
 
     /// The operands.
     pub fn args<'a>(&self, held: &'a Held) -> LinearArgs<'a> {
-        let (weight, bias) = (&held.b.tensor, self.bias.then_some(&held.bias.tensor));
+        let (weight, bias) = ((&held.b.tensor).into(), self.bias.then_some(&held.bias.tensor));
         let weights = match self.up {
             Up::None => Weights::One { weight, bias },
             Up::Memory(_) => Weights::Gate { weight, bias, up: &held.up.tensor },
             Up::Out => Weights::Gate { weight, bias, up: &held.out.tensor },
-            Up::Product => Weights::GateUp { gate: weight, up: &held.b_up.tensor, bias: bias.map(|bias| (bias, &held.bias_up.tensor)) },
+            Up::Product => {
+                Weights::GateUp { gate: weight, up: (&held.b_up.tensor).into(), bias: bias.map(|bias| (bias, &held.bias_up.tensor)) }
+            }
         };
         let residual = match self.residual {
             Residual::None => None,

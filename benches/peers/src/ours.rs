@@ -25,7 +25,7 @@ impl Ours {
         let (y, plan) = match workload {
             Workload::Product { rows, cols, .. } => {
                 let (weight, y) = (upload(&others[0].transposed())?, gpu.zeros(&[*rows, *cols], Element::F32)?);
-                let weights = Weights::One { weight: &weight, bias: None };
+                let weights = Weights::plain(&weight);
                 let args = LinearArgs::new(&x, weights, &y);
                 let plan = Linear::new(gpu, Activation::Identity).plan(args)?;
                 (y, plan)
@@ -33,7 +33,7 @@ impl Ours {
             Workload::SwiGlu { .. } => {
                 let [w_gate, w_up, w_down] = [0, 1, 2].map(|i| upload(&others[i].transposed()));
                 let gate = Gate::Of(Activation::Silu);
-                let layer = Layer::Gated { gate, w_gate: w_gate?, w_up: w_up?, biases: None, w_down: w_down?, b_down: None };
+                let layer = Layer::Gated { gate, w_gate: w_gate?.into(), w_up: w_up?.into(), biases: None, w_down: w_down?.into(), b_down: None };
                 let ffn = FeedForward::new(gpu, layer);
                 let (hidden, y) = (ffn.hidden(&x)?, gpu.zeros(x.shape(), Element::F32)?);
                 let plan = ffn.plan(FeedForwardArgs { x: &x, hidden: &hidden, y: &y })?;

@@ -76,7 +76,7 @@ fn gradients(
     let roles: Vec<_> = weights.operands().into_iter().map(|(role, _)| role).collect();
     for (name, gradient) in gradients.named() {
         if roles.contains(&name) {
-            outputs.push((format!("d{name}"), files::download(gpu, gradient)?));
+            outputs.push((format!("d{name}"), files::download(gpu, gradient.plain()?)?));
         }
     }
     Ok(outputs)

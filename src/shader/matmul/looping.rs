@@ -251,6 +251,12 @@ impl Loop {
         }
     }
 
+    /// Whether a step along the depth is a whole block of quantised weights: where rows are few, what is read of them counts.
+    /// With more rows the unrolled blocks would take longer to compile than they are worth.
+    pub(super) const fn takes_blocks(self) -> bool {
+        matches!(self, Self::Dot(1 | 2, _) | Self::Broadcast(1 | 2))
+    }
+
     /// Whether its kernels use subgroups.
     pub const fn subgroups(self) -> bool {
         matches!(self, Self::Broadcast(_) | Self::Dot(_, Total::Subgroup(_)) | Self::Cooperative(Cooperative { builtins: true, .. }))

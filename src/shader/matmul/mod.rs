@@ -2,6 +2,7 @@
 
 pub(super) mod cooperative;
 mod looping;
+mod packed;
 mod tile;
 
 pub use looping::{Capabilities, Cooperative, Loop, Matrices, Tile, Total};
@@ -11,6 +12,7 @@ use super::elementwise::function_files;
 use super::function::Function;
 use super::operand::{self, Lanes, Operand};
 use crate::element::Element;
+use crate::quantised::{Packing, WeightKind};
 
 /// Which products a kernel computes, and what it applies to their sums.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -37,7 +39,7 @@ pub struct Variant {
     /// Kind of a, the left operand.
     pub a: Element,
     /// Kind of the weights.
-    pub b: Element,
+    pub b: WeightKind,
     /// Kind of the output.
     pub out: Element,
     /// Kind of the biases; `None` without.
@@ -71,7 +73,7 @@ impl Variant {
             products,
             function,
             a: Element::F32,
-            b: Element::F32,
+            b: Element::F32.into(),
             out: Element::F32,
             bias: None,
             up: Element::F32,
@@ -107,6 +109,28 @@ impl Variant {
         name
     }
 
+    /// The packing of quantised weights.
+    pub(crate) const fn packing(&self) -> Option<Packing> {
+        match (self.looping, self.b) {
+            (Loop::Sum, _) | (_, WeightKind::Plain(_)) => None,
+            (_, WeightKind::Packed(packing)) => Some(packing),
+        }
+    }
+
+    /// Whether a step along the depth is a block of quantised weights.
+    const fn blocks(&self) -> bool {
+        self.packing().is_some() && self.looping.takes_blocks()
+    }
+
+    /// Numbers of a step along the depth.
+    pub const fn step(&self) -> u64 {
+        match self.depth_lanes[0] {
+            _ if self.blocks() => 32,
+            Lanes::Eight => 8,
+            Lanes::Four | Lanes::One => 4,
+        }
+    }
+
     /// The weights' operands.
     fn weights(&self) -> &'static [&'static str] {
         match (self.looping, self.products) {
@@ -130,7 +154,9 @@ impl Variant {
         let lanes = |of: usize| if self.transposed[of] { Lanes::One } else { self.depth_lanes[of] };
         let a_lanes = if self.looping == Loop::Sum { self.out_lanes } else { lanes(0) };
         let mut operands = vec![Operand::new("a", self.a, a_lanes, false)];
-        operands.extend(self.weights().iter().map(|name| Operand::new(name, self.b, lanes(1), false)));
+        // Packed words are vectors, in the guise of f32.
+        let (b, b_lanes) = self.b.element().map_or((Element::F32, Lanes::Four), |element| (element, lanes(1)));
+        operands.extend(self.weights().iter().map(|name| Operand::new(name, b, b_lanes, false)));
         operands.push(Operand::new("out", self.out, self.out_lanes, true));
         if let Some(bias) = self.bias {
             operands.extend(self.biases().iter().map(|name| Operand::new(name, bias, Lanes::One, false)));
@@ -157,15 +183,20 @@ impl Variant {
 
     /// Links the kernel.
     pub fn kernel(&self) -> Kernel {
-        let operand::Rendered { bindings, accessors: mut rendered, storage, int64 } = operand::render(&self.operands(), &self.shared);
+        let operands = self.operands();
+        let operand::Rendered { bindings, accessors: mut rendered, storage, int64 } = operand::render(&operands, &self.shared);
         let sum = self.looping == Loop::Sum;
         if sum {
             rendered += &operand::col_vectors("a", self.out_lanes, "params.a_stride");
         } else {
-            rendered += &operand::row_vectors("a", self.depth_lanes[0], self.transposed[0]);
+            let step = if self.blocks() { "a_part" } else { "a_step" };
+            rendered += &operand::row_vectors("a", step, self.depth_lanes[0], self.transposed[0]);
         }
-        for name in self.weights() {
-            rendered += &operand::row_vectors(name, self.depth_lanes[1], self.transposed[1]);
+        for (slot, operand) in operands.iter().enumerate().filter(|(_, operand)| self.weights().contains(&operand.name)) {
+            rendered += &match self.packing() {
+                Some(packing) => packed::render(operand.name, slot, packing, self.blocks()),
+                None => operand::row_vectors(operand.name, &format!("{}_step", operand.name), self.depth_lanes[1], self.transposed[1]),
+            };
         }
         for name in self.biases() {
             let body = if self.bias.is_some() { format!("load_{name}(channel(col))") } else { "0.0".into() };
@@ -191,7 +222,7 @@ impl Variant {
         if let Loop::Cooperative(with) = self.looping {
             rendered += &cooperative::render(self, with);
         } else if !sum {
-            rendered += &tile::render(self.looping, self.transposed, self.products == Products::Summed);
+            rendered += &tile::render(self.looping, self.transposed, self.products == Products::Summed, self.blocks());
         }
         let mut files = vec![include_str!("../../../shaders/matmul/params.wgsl")];
         files.push(match self.looping {
@@ -217,16 +248,23 @@ impl Variant {
             Products::GateUp => files.push(include_str!("../../../shaders/matmul/products.wgsl")),
             Products::Summed => files.push(include_str!("../../../shaders/matmul/product_and_sums.wgsl")),
         }
-        files.push(match self.depth_lanes[0] {
-            Lanes::Eight => include_str!("../../../shaders/matmul/step8.wgsl"),
+        files.push(match self.step() {
+            32 => include_str!("../../../shaders/matmul/step32.wgsl"),
+            8 => include_str!("../../../shaders/matmul/step8.wgsl"),
             _ => include_str!("../../../shaders/matmul/step4.wgsl"),
         });
+        let packed = self.packing().map_or_else(Vec::new, |packing| packed::files(packing, self.blocks()));
         files.push(match self.out_lanes {
             Lanes::Four | Lanes::Eight => include_str!("../../../shaders/matmul/cols4.wgsl"),
             Lanes::One => include_str!("../../../shaders/matmul/cols1.wgsl"),
         });
         files.extend(function_files(&self.function, false));
         files.extend(storage);
+        for file in packed {
+            if !files.contains(&file) {
+                files.push(file);
+            }
+        }
         let kernel = Kernel::link(self.name(), self.function.is_custom(), bindings, &files, &rendered);
         let kernel = Kernel { subgroups: self.looping.subgroups(), int64, ..kernel };
         if matches!(self.looping, Loop::Cooperative(_)) { cooperative::enable(kernel) } else { kernel }

@@ -10,8 +10,9 @@ fn list(count: u32, item: impl Fn(u32) -> String) -> String {
 }
 
 /// Everything that depends on the sizes of `looping`. `across` says of a and of b whether neighbours in memory are rows
-/// (of the transposed) or steps of the depth; where `summed`, the first column's cells take the sums of a's rows along.
-pub(super) fn render(looping: Loop, across: [bool; 2], summed: bool) -> String {
+/// (of the transposed) or steps of the depth; where `summed`, the first column's cells take the sums of a's rows along;
+/// with `blocks` a step is a block of quantised weights and eight vectors of a.
+pub(super) fn render(looping: Loop, across: [bool; 2], summed: bool, blocks: bool) -> String {
     let [rows, cols] = looping.invocation();
     let mut text = format!("const TILE_ROWS = {rows}u;\nconst TILE_COLS = {cols}u;\n");
     let (row_step, col_step) = match looping {
@@ -19,6 +20,10 @@ pub(super) fn render(looping: Loop, across: [bool; 2], summed: bool) -> String {
         _ => (1, 4),
     };
     registers(&mut text, rows, cols);
+    if blocks {
+        let parts = list(8, |j| format!("a_part(row, 8u * k + {j}u) * A_PLACES"));
+        let _ = writeln!(text, "fn a_step(row: u32, k: u32) -> Step {{\n    return Step({parts});\n}}");
+    }
     accumulate(&mut text, rows, cols, summed);
     store(&mut text, [rows, cols], row_step, col_step);
     match looping {
@@ -28,7 +33,11 @@ pub(super) fn render(looping: Loop, across: [bool; 2], summed: bool) -> String {
         Loop::Cooperative(_) | Loop::Sum => {}
         Loop::Broadcast(_) => {
             loads(&mut text, rows, cols);
-            broadcast(&mut text, rows);
+            if blocks {
+                broadcast_blocks(&mut text, rows);
+            } else {
+                broadcast(&mut text, rows);
+            }
         }
         Loop::Dot(_, total) => {
             loads(&mut text, rows, cols);
@@ -99,6 +108,17 @@ fn broadcast(text: &mut String, rows: u32) {
         text.push_str("    for (var k = first; k < end; k++) {\n        accumulate(t, left(row, k), right(col, k));\n    }\n");
     }
     text.push_str("}\n");
+}
+
+/// Eight lanes hold the eight vectors of a row that a block of weights is multiplied by.
+fn broadcast_blocks(text: &mut String, rows: u32) {
+    text.push_str("const STEPS = 1u;\nfn advance(t: ptr<function, Tile>, lane: u32, row: u32, col: u32, k: u32) {\n");
+    for r in 0..rows {
+        let _ = writeln!(text, "    let mine{r} = a_part(inside_rows(row + {r}u), 8u * k + lane) * A_PLACES;");
+    }
+    let left = list(rows, |r| format!("Step({})", list(8, |j| format!("subgroupBroadcast(mine{r}, {j}u)"))));
+    let _ = writeln!(text, "    accumulate(t, Left({left}), right(col, k));\n}}");
+    text.push_str("fn advance_rest(t: ptr<function, Tile>, row: u32, col: u32, first: u32, end: u32) {\n}\n");
 }
 
 fn totals(text: &mut String, [rows, cols]: [u32; 2], total: Total) {

@@ -2,7 +2,7 @@
 
 use super::super::elementwise::{Mapped as _, Pass, Variant};
 use super::super::function::Function;
-use super::super::matmul::{self, Capabilities, Loop, Matrices, Products};
+use super::super::matmul::{self, Capabilities, Loop, Matrices, Products, Tile, Total};
 use super::super::operand::Lanes;
 use super::super::reduce::{self, Inputs, Terms};
 use super::super::{Kernel, ceilings, update};
@@ -10,6 +10,7 @@ use crate::activation::Activation;
 use crate::custom::Custom;
 use crate::element::Element;
 use crate::gate::{Gate, Layout};
+use crate::quantised::{Packing, WeightKind};
 
 fn functions() -> Vec<Function> {
     let custom =
@@ -124,7 +125,7 @@ pub(super) fn products() -> Vec<Kernel> {
                 // The options together, where nothing is a vector, are the largest kernel.
                 let variant = matmul::Variant {
                     a: if variant.looping == Loop::Sum { Element::F32 } else { element },
-                    b: element,
+                    b: element.into(),
                     out: element,
                     up: element,
                     bias: (!whole).then_some(element),
@@ -141,6 +142,32 @@ pub(super) fn products() -> Vec<Kernel> {
                     kernels.push(matmul::Variant { depth_lanes: [Lanes::Eight; 2], ..variant }.kernel());
                 }
             }
+        }
+    }
+    kernels.extend(packed());
+    kernels
+}
+
+/// Every packing in a loop that takes blocks, in one that shares rows and in one that does not; every loop with one packing.
+fn packed() -> Vec<Kernel> {
+    let relu = || Function::Activation(crate::Activation::Relu);
+    let swiglu = || Function::Gate(crate::Gate::parse("swiglu").unwrap());
+    let blocks = crate::quantised::Block::ALL.map(Packing::Block);
+    let mut kernels = Vec::new();
+    for packing in blocks.into_iter().chain([Packing::Int4 { group: 64 }]) {
+        for (gated, looping) in [false, true].into_iter().flat_map(|gated| loops(gated).into_iter().map(move |looping| (gated, looping))) {
+            let few =
+                matches!(looping, Loop::Dot(1 | 4, Total::Tree) | Loop::Broadcast(1 | 16) | Loop::Direct(4) | Loop::Tiled(Tile::SMALL));
+            if matches!(looping, Loop::Cooperative(_)) || !(few || packing == blocks[1]) {
+                continue;
+            }
+            let variant = matmul::Variant {
+                b: WeightKind::Packed(packing),
+                depth_lanes: [if gated { Lanes::Four } else { Lanes::One }, Lanes::Four],
+                bias: gated.then_some(Element::F32),
+                ..matmul::Variant::new(looping, if gated { swiglu() } else { relu() })
+            };
+            kernels.push(variant.kernel());
         }
     }
     kernels

@@ -223,7 +223,7 @@ fn sizes_in_rust_are_those_of_the_shaders() {
         for looping in loops(gated) {
             let function = if gated { Function::Gate(Gate::OAI) } else { Function::Activation(Activation::Relu) };
             let element = if matches!(looping, Loop::Cooperative(_)) { Element::F16 } else { Element::F32 };
-            let variant = matmul::Variant { a: element, b: element, ..matmul::Variant::new(looping, function) };
+            let variant = matmul::Variant { a: element, b: element.into(), ..matmul::Variant::new(looping, function) };
             let (module, _) = parse(&variant.kernel());
             let [rows, cols] = looping.side(gated);
             let [x, y, _] = module.entry_points[0].workgroup_size.map(u64::from);

@@ -9,6 +9,7 @@ use std::io::Write;
 use std::path::PathBuf;
 
 use ffwd::ops::{self, Tuned};
+use ffwd::quantised::WeightKind;
 use ffwd::tuning::{Cache, Choice, Strategy, shipped};
 use ffwd::{Element, Error, Gpu};
 
@@ -39,6 +40,9 @@ pub struct Args {
     /// Kind of every operand of the shapes
     #[arg(long, value_parser = one_of(Element::ALL, Element::name), default_value = "f32", requires = "shape")]
     element: Element,
+    /// Kind of the weights of the shapes, where it is another
+    #[arg(long, value_name = "KIND", value_parser = one_of(WeightKind::ALL, WeightKind::name), requires = "shape")]
+    weights: Option<WeightKind>,
     /// Skip products whose tuning would take longer than this
     #[arg(long, value_name = "SECONDS", default_value_t = 25.0)]
     max_seconds: f64,

@@ -55,14 +55,14 @@ impl Product {
     fn largest(&self) -> f64 {
         let Problem { rows, cols, depth, a, b, out, .. } = self.problem;
         let bytes = |rows: usize, cols: usize, element: Element| rows as f64 * cols as f64 * element.size() as f64;
-        bytes(rows, depth, a).max(bytes(cols, depth, b)).max(bytes(rows, cols, out))
+        bytes(rows, depth, a).max(b.bytes(cols, depth) as f64).max(bytes(rows, cols, out))
     }
 
     /// Gate and up are as much work as one product of twice the columns.
     fn workload(&self) -> Workload {
-        let Problem { rows, cols, depth, gated, b, .. } = self.problem;
+        let Problem { rows, cols, depth, gated, a, .. } = self.problem;
         let cols = if gated { cols.saturating_mul(2) } else { cols };
-        Workload { group: Group::Product, name: self.class.clone(), element: b, task: Task::Product { rows, cols, depth } }
+        Workload { group: Group::Product, name: self.class.clone(), element: a, task: Task::Product { rows, cols, depth } }
     }
 }
 
@@ -79,7 +79,8 @@ pub fn wanted(args: &Args) -> Result<Vec<Product>, CliError> {
     for &[rows, cols, depth] in &args.shape {
         let element = args.element;
         let out = if args.gated { Element::F32 } else { element };
-        let problem = Problem { gated: args.gated, a: element, b: element, out, ..Problem::new(rows, cols, depth) };
+        let problem =
+            Problem { gated: args.gated, a: element, b: args.weights.unwrap_or(element.into()), out, ..Problem::new(rows, cols, depth) };
         add(&mut products, &format!("{rows}x{cols}x{depth}"), problem);
     }
     if !products.is_empty() {

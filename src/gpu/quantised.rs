@@ -1,0 +1,206 @@
+//! Weights on a device: plain or quantised.
+
+use super::device::Gpu;
+use super::tensor::Tensor;
+use crate::element::Element;
+use crate::error::Error;
+use crate::quantised::{Block, Int4, Packing, WeightKind, pack_blocks, pack_int4};
+
+/// A quantised matrix `[.., in]` in GPU memory, packed for the kernels ([`Packing`]). Clones share the buffer.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Quantised {
+    /// Rows of words, in the guise of f32; nothing reads them as such.
+    words: Tensor,
+    shape: Vec<usize>,
+    packing: Packing,
+}
+
+/// Weights of a layer, plain or quantised.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Weight {
+    /// Plain numbers.
+    Plain(Tensor),
+    /// Quantised ones.
+    Quantised(Quantised),
+}
+
+/// The right operand of a product.
+#[derive(Debug, Clone, Copy)]
+pub enum Matrix<'a> {
+    /// Plain numbers.
+    Plain(&'a Tensor),
+    /// Quantised ones.
+    Quantised(&'a Quantised),
+}
+
+impl Quantised {
+    /// Dimensions, the slowest first.
+    pub fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+
+    /// How it is packed.
+    pub fn packing(&self) -> Packing {
+        self.packing
+    }
+
+    /// Bytes of its rows.
+    pub fn bytes(&self) -> u64 {
+        self.words.bytes()
+    }
+}
+
+impl Weight {
+    /// Dimensions, the slowest first.
+    pub fn shape(&self) -> &[usize] {
+        Matrix::from(self).shape()
+    }
+
+    /// How it is stored.
+    pub fn kind(&self) -> WeightKind {
+        Matrix::from(self).kind()
+    }
+
+    /// Bytes of GPU memory.
+    pub fn bytes(&self) -> u64 {
+        Matrix::from(self).memory().bytes()
+    }
+
+    /// The tensor, of plain weights.
+    ///
+    /// # Errors
+    /// As [`Matrix::plain`].
+    pub fn plain(&self) -> Result<&Tensor, Error> {
+        Matrix::from(self).plain()
+    }
+}
+
+impl<'a> Matrix<'a> {
+    /// The tensor, of plain weights: what training, and whatever else changes weights, needs.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] names the kind of quantised ones.
+    pub fn plain(self) -> Result<&'a Tensor, Error> {
+        match self {
+            Self::Plain(tensor) => Ok(tensor),
+            Self::Quantised(quantised) => {
+                Err(Error::Unsupported { function: quantised.packing.to_string(), what: "gradients, or numbers that are not packed" })
+            }
+        }
+    }
+
+    /// Dimensions, the slowest first.
+    pub fn shape(self) -> &'a [usize] {
+        match self {
+            Self::Plain(tensor) => tensor.shape(),
+            Self::Quantised(quantised) => quantised.shape(),
+        }
+    }
+
+    /// How it is stored.
+    pub fn kind(self) -> WeightKind {
+        match self {
+            Self::Plain(tensor) => tensor.element().into(),
+            Self::Quantised(quantised) => WeightKind::Packed(quantised.packing),
+        }
+    }
+
+    /// The elements, or the words.
+    pub(crate) fn memory(self) -> &'a Tensor {
+        match self {
+            Self::Plain(tensor) => tensor,
+            Self::Quantised(quantised) => &quantised.words,
+        }
+    }
+}
+
+impl From<Tensor> for Weight {
+    fn from(tensor: Tensor) -> Self {
+        Self::Plain(tensor)
+    }
+}
+
+impl From<Quantised> for Weight {
+    fn from(quantised: Quantised) -> Self {
+        Self::Quantised(quantised)
+    }
+}
+
+impl<'a> From<&'a Tensor> for Matrix<'a> {
+    fn from(tensor: &'a Tensor) -> Self {
+        Self::Plain(tensor)
+    }
+}
+
+impl<'a> From<&'a Quantised> for Matrix<'a> {
+    fn from(quantised: &'a Quantised) -> Self {
+        Self::Quantised(quantised)
+    }
+}
+
+impl<'a> From<&'a Weight> for Matrix<'a> {
+    fn from(weight: &'a Weight) -> Self {
+        match weight {
+            Weight::Plain(tensor) => Self::Plain(tensor),
+            Weight::Quantised(quantised) => Self::Quantised(quantised),
+        }
+    }
+}
+
+impl Gpu {
+    /// Uploads ggml's blocks, `shape` being `[.., in]`, repacked row by row.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] where rows are not whole blocks, or the blocks not as many as the shape says; as [`Gpu::zeros`].
+    pub fn quantised_blocks(&self, blocks: &[u8], shape: &[usize], block: Block) -> Result<Quantised, Error> {
+        let cols = shape.last().copied().unwrap_or(0);
+        let bytes = shape.iter().try_fold(block.size(), |n, d| n.checked_mul(*d)).map(|bytes| bytes / block.len());
+        if cols == 0 || !cols.is_multiple_of(block.len()) || bytes != Some(blocks.len()) {
+            let expected = format!("{} bytes of {} blocks of {} numbers", blocks.len(), block.name(), block.len());
+            return Err(Error::Shape { operand: "blocks", expected, actual: shape.to_vec() });
+        }
+        let mut rows = blocks.chunks_exact(cols / block.len() * block.size());
+        self.pack(shape, Packing::Block(block), |words| {
+            if let Some(row) = rows.next() {
+                pack_blocks(block, row, words);
+            }
+        })
+    }
+
+    /// Uploads int4 weights in the order of their columns: whoever multiplies by them brings x into that order
+    /// ([`Int4::order`]).
+    ///
+    /// # Errors
+    /// [`Error::Shape`] where the parts are not as long as the shape says, or groups no multiple of 32; as [`Gpu::zeros`].
+    pub fn quantised_int4(&self, int4: &Int4) -> Result<Quantised, Error> {
+        let group = u32::try_from(int4.group).ok().filter(|group| group.is_multiple_of(32));
+        let Some(group) = group.filter(|_| int4.is_consistent()) else {
+            let expected = format!("whole groups of a multiple of 32, not of {}, with as many codes and scales", int4.group);
+            return Err(Error::Shape { operand: "int4", expected, actual: int4.shape.to_vec() });
+        };
+        let mut rows = 0..int4.shape[0];
+        self.pack(&int4.shape, Packing::Int4 { group }, |words| {
+            if let Some(row) = rows.next() {
+                pack_int4(int4, row, words);
+            }
+        })
+    }
+
+    /// Packs row after row, each from zeros, and uploads them by the piece.
+    fn pack(&self, shape: &[usize], packing: Packing, mut next: impl FnMut(&mut [u32])) -> Result<Quantised, Error> {
+        let cols = shape.last().copied().unwrap_or(0);
+        let (rows, width) = (shape.iter().rev().skip(1).product::<usize>(), packing.row_words(cols));
+        let words = self.zeros(&[rows, width], Element::F32)?;
+        let at_a_time = (Self::PIECE / 4 / width.max(1)).max(1);
+        let mut piece = vec![0; at_a_time.min(rows) * width];
+        for first in (0..rows).step_by(at_a_time) {
+            let piece = &mut piece[..at_a_time.min(rows - first) * width];
+            piece.fill(0);
+            piece.chunks_exact_mut(width).for_each(&mut next);
+            self.queue().write_buffer(words.buffer(), (first * width * 4) as u64, bytemuck::cast_slice(piece));
+            // wgpu keeps a copy of what it has not submitted.
+            self.queue().submit([]);
+        }
+        Ok(Quantised { words, shape: shape.to_vec(), packing })
+    }
+}
