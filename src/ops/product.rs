@@ -144,15 +144,13 @@ impl<'a> Product<'a> {
         let find = |name| self.operands.iter().find(|o| o.name == name).map(|o| o.tensor);
         let Some(out) = find("out") else { return PlanBuilder::new(self.gpu).finish() };
         let identity = Function::Activation(Activation::Identity);
-        let own = match find("residual") {
-            Some(residual) if residual.same_elements(out) => Some(self.gpu.zeros(out.shape(), Element::F32)?),
-            // Weights of two kinds cannot be fused, whatever is asked for; up then makes its trip through memory in f32.
-            _ if self.b_up != self.problem.b && out.element() != Element::F32 => Some(self.gpu.zeros(out.shape(), Element::F32)?),
-            _ => {
-                out.expect_element("out of unfused products", Element::F32)?;
-                None
-            }
-        };
+        // Weights of two kinds cannot be fused, whatever is asked for: up then makes its trip through memory in f32.
+        let rounded = self.b_up != self.problem.b && out.element() != Element::F32;
+        if !rounded {
+            out.expect_element("out of unfused products", Element::F32)?;
+        }
+        let held = find("residual").is_some_and(|residual| residual.same_elements(out));
+        let own = (rounded || held).then(|| self.gpu.zeros(out.shape(), Element::F32)).transpose()?;
         let (middle, scratch) = own.as_ref().map_or((out, 0), |own| (own, own.buffer().size()));
         let names = [("a", "a"), ("b_up", "b"), ("bias_up", "bias")];
         let renamed = |o: &Operand<'a>| names.iter().find(|(from, _)| *from == o.name).map(|(_, name)| Operand { name, tensor: o.tensor });
