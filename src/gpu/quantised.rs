@@ -156,7 +156,7 @@ impl Gpu {
         let cols = shape.last().copied().unwrap_or(0);
         let bytes = shape.iter().try_fold(block.size(), |n, d| n.checked_mul(*d)).map(|bytes| bytes / block.len());
         if cols == 0 || !cols.is_multiple_of(block.len()) || bytes != Some(blocks.len()) {
-            let expected = format!("{} bytes of {} blocks of {} numbers", blocks.len(), block.name(), block.len());
+            let expected = format!("rows of whole {} blocks of {}, {} bytes in all", block.name(), block.len(), blocks.len());
             return Err(Error::Shape { operand: "blocks", expected, actual: shape.to_vec() });
         }
         let mut rows = blocks.chunks_exact(cols / block.len() * block.size());

@@ -159,7 +159,7 @@ impl Block {
     }
 
     /// Sets the scales of a block to 1, and its offset or those of its groups to a whole number.
-    pub(crate) fn set_unit_scales(self, bytes: &mut [u8]) {
+    pub fn set_unit_scales(self, bytes: &mut [u8]) {
         let mut set = |at: usize, values: &[u8]| {
             if let Some(bytes) = bytes.get_mut(at..at + values.len()) {
                 bytes.copy_from_slice(values);
