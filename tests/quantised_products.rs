@@ -173,6 +173,37 @@ fn gate_and_up_of_two_kinds() {
     assert_eq!(case.check(gpu(), Tuning::Fixed(tiled)).unwrap().len(), 2);
 }
 
+/// Columns that are not in the order of the inputs (GPTQ's act-order): x is brought into theirs, once where gate and up share
+/// it, and the truth knows of no order.
+#[test]
+fn columns_in_an_order_of_their_own() {
+    let reversed = |multiplier: u32| Some((0..256).map(|i| (i * multiplier + 5) % 256).collect::<Vec<u32>>());
+    let ordered = |case: Case, multipliers: &[u32]| {
+        let orders = case.weights.into_iter().zip(multipliers).map(|(matrix, multiplier)| match matrix {
+            Matrix::Int4(int4) => Matrix::Int4(ffwd::quantised::Int4 { order: reversed(*multiplier), ..int4 }),
+            blocks => blocks,
+        });
+        Case { weights: orders.collect(), ..case }
+    };
+    let int4 = Packing::Int4 { group: 64 };
+    for (packings, multipliers, kernels) in [
+        (vec![int4], vec![3], 2),
+        (vec![int4, int4], vec![3, 3], 2),
+        (vec![int4, int4], vec![3, 5], 4),
+        (vec![int4, Packing::Block(Block::Q8_0)], vec![3, 0], 3),
+    ] {
+        for (a, offset) in [(F32, 0), (Element::F16, 3)] {
+            let case = ordered(Case { a, offset, ..Case::new([5, 24, 256], &packings) }, &multipliers);
+            for device in devices() {
+                assert_eq!(case.check(&device.gpu, Tuning::Shipped).unwrap().len(), kernels, "{multipliers:?}");
+            }
+            // More rows than a binding holds.
+            let many = ordered(Case { a, offset, ..Case::new([40, 24, 256], &packings) }, &multipliers);
+            many.check(&small(1 << 14, 65535), Tuning::Shipped).unwrap();
+        }
+    }
+}
+
 /// Rows that no binding holds at once are several dispatches.
 #[test]
 fn weights_beyond_a_binding_are_windows() {

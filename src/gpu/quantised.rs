@@ -1,5 +1,7 @@
 //! Weights on a device: plain or quantised.
 
+use std::sync::Arc;
+
 use super::device::Gpu;
 use super::tensor::Tensor;
 use crate::element::Element;
@@ -13,6 +15,21 @@ pub struct Quantised {
     words: Tensor,
     shape: Vec<usize>,
     packing: Packing,
+    /// The inputs that its columns multiply, as words, where they are not in the order of the inputs.
+    order: Option<Arc<Order>>,
+}
+
+/// An order of columns, on the host and on the device.
+#[derive(Debug)]
+struct Order {
+    inputs: Vec<u32>,
+    words: Tensor,
+}
+
+impl PartialEq for Order {
+    fn eq(&self, other: &Self) -> bool {
+        self.inputs == other.inputs
+    }
 }
 
 /// Weights of a layer, plain or quantised.
@@ -31,6 +48,8 @@ pub enum Matrix<'a> {
     Plain(&'a Tensor),
     /// Quantised ones.
     Quantised(&'a Quantised),
+    /// Quantised ones, for a left operand that is in the order of their columns.
+    Ordered(&'a Quantised),
 }
 
 impl Quantised {
@@ -44,9 +63,9 @@ impl Quantised {
         self.packing
     }
 
-    /// Bytes of its rows.
+    /// Bytes of its rows, and of their order.
     pub fn bytes(&self) -> u64 {
-        self.words.bytes()
+        self.words.bytes() + self.order.as_ref().map_or(0, |order| order.words.bytes())
     }
 }
 
@@ -63,7 +82,10 @@ impl Weight {
 
     /// Bytes of GPU memory.
     pub fn bytes(&self) -> u64 {
-        Matrix::from(self).memory().bytes()
+        match self {
+            Self::Plain(tensor) => tensor.bytes(),
+            Self::Quantised(quantised) => quantised.bytes(),
+        }
     }
 
     /// The tensor, of plain weights.
@@ -83,7 +105,7 @@ impl<'a> Matrix<'a> {
     pub fn plain(self) -> Result<&'a Tensor, Error> {
         match self {
             Self::Plain(tensor) => Ok(tensor),
-            Self::Quantised(quantised) => {
+            Self::Quantised(quantised) | Self::Ordered(quantised) => {
                 Err(Error::Unsupported { function: quantised.packing.to_string(), what: "gradients, or numbers that are not packed" })
             }
         }
@@ -93,7 +115,7 @@ impl<'a> Matrix<'a> {
     pub fn shape(self) -> &'a [usize] {
         match self {
             Self::Plain(tensor) => tensor.shape(),
-            Self::Quantised(quantised) => quantised.shape(),
+            Self::Quantised(quantised) | Self::Ordered(quantised) => quantised.shape(),
         }
     }
 
@@ -101,7 +123,7 @@ impl<'a> Matrix<'a> {
     pub fn kind(self) -> WeightKind {
         match self {
             Self::Plain(tensor) => tensor.element().into(),
-            Self::Quantised(quantised) => WeightKind::Packed(quantised.packing),
+            Self::Quantised(quantised) | Self::Ordered(quantised) => WeightKind::Packed(quantised.packing),
         }
     }
 
@@ -109,7 +131,32 @@ impl<'a> Matrix<'a> {
     pub(crate) fn memory(self) -> &'a Tensor {
         match self {
             Self::Plain(tensor) => tensor,
-            Self::Quantised(quantised) => &quantised.words,
+            Self::Quantised(quantised) | Self::Ordered(quantised) => &quantised.words,
+        }
+    }
+
+    /// The inputs that the columns multiply, where they are not in the inputs' order.
+    pub(crate) fn order(self) -> Option<&'a Tensor> {
+        match self {
+            Self::Quantised(quantised) => quantised.order.as_ref().map(|order| &order.words),
+            Self::Plain(_) | Self::Ordered(_) => None,
+        }
+    }
+
+    /// The same order of columns.
+    pub(crate) fn same_order(self, other: Self) -> bool {
+        let order = |matrix| match matrix {
+            Self::Quantised(quantised) => quantised.order.as_deref(),
+            Self::Plain(_) | Self::Ordered(_) => None,
+        };
+        order(self) == order(other)
+    }
+
+    /// The same, for a left operand that has been brought into the order of the columns.
+    pub(crate) const fn in_order(self) -> Self {
+        match self {
+            Self::Quantised(quantised) => Self::Ordered(quantised),
+            other => other,
         }
     }
 }
@@ -167,8 +214,8 @@ impl Gpu {
         })
     }
 
-    /// Uploads int4 weights in the order of their columns: whoever multiplies by them brings x into that order
-    /// ([`Int4::order`]).
+    /// Uploads int4 weights in the order of their columns. Where that is not the order of the inputs ([`Int4::order`]), products
+    /// first bring the left operand into it.
     ///
     /// # Errors
     /// [`Error::Shape`] where the parts are not as long as the shape says, or groups no multiple of 32; as [`Gpu::zeros`].
@@ -179,11 +226,16 @@ impl Gpu {
             return Err(Error::Shape { operand: "int4", expected, actual: int4.shape.to_vec() });
         };
         let mut rows = 0..int4.shape[0];
-        self.pack(&int4.shape, Packing::Int4 { group }, |words| {
+        let packed = self.pack(&int4.shape, Packing::Int4 { group }, |words| {
             if let Some(row) = rows.next() {
                 pack_int4(int4, row, words);
             }
-        })
+        })?;
+        let upload = |inputs: &Vec<u32>| {
+            let words = self.tensor_from_bytes(bytemuck::cast_slice(inputs), &[inputs.len()], Element::F32)?;
+            Ok::<_, Error>(Arc::new(Order { inputs: inputs.clone(), words }))
+        };
+        Ok(Quantised { order: int4.order.as_ref().map(upload).transpose()?, ..packed })
     }
 
     /// Packs row after row, each from zeros, and uploads them by the piece.
@@ -201,6 +253,6 @@ impl Gpu {
             // wgpu keeps a copy of what it has not submitted.
             self.queue().submit([]);
         }
-        Ok(Quantised { words, shape: shape.to_vec(), packing })
+        Ok(Quantised { words, shape: shape.to_vec(), packing, order: None })
     }
 }

@@ -140,7 +140,7 @@ impl FeedForward {
         let weight = |w: &HostWeight| match (w, element) {
             (HostWeight::Plain(t), _) => tensor(t).map(Weight::from),
             (HostWeight::Blocks { shape, block, bytes }, None) => gpu.quantised_blocks(bytes, shape, *block).map(Weight::from),
-            (HostWeight::Int4(int4), None) if int4.order.is_none() => gpu.quantised_int4(int4).map(Weight::from),
+            (HostWeight::Int4(int4), None) => gpu.quantised_int4(int4).map(Weight::from),
             (quantised, _) => gpu.tensor(&quantised.to_f32(), quantised.shape(), element.unwrap_or(Element::F32)).map(Weight::from),
         };
         let optional = |t: &Option<HostTensor>| t.as_ref().map(tensor).transpose();

@@ -57,6 +57,22 @@ impl<'a> Weights<'a> {
     pub fn plain(weight: impl Into<Matrix<'a>>) -> Self {
         Self::One { weight: weight.into(), bias: None }
     }
+
+    /// The weight, or the gate's.
+    const fn first(self) -> Matrix<'a> {
+        match self {
+            Self::One { weight, .. } | Self::Gate { weight, .. } | Self::GateUp { gate: weight, .. } => weight,
+        }
+    }
+
+    /// The same where `a` has been brought into the order of the columns.
+    const fn in_order(self) -> Self {
+        match self {
+            Self::One { weight, bias } => Self::One { weight: weight.in_order(), bias },
+            Self::Gate { weight, bias, up } => Self::Gate { weight: weight.in_order(), bias, up },
+            Self::GateUp { gate, up, bias } => Self::GateUp { gate: gate.in_order(), up: up.in_order(), bias },
+        }
+    }
 }
 
 /// Operands of out = f(a w^T + bias) + residual.
@@ -123,6 +139,9 @@ impl Linear {
     /// that the device or the product does not allow.
     pub fn plan(&self, args: LinearArgs<'_>) -> Result<Plan, Error> {
         checks::parameters(&self.function)?;
+        if let Some(plan) = self.apart(&args)? {
+            return Ok(plan);
+        }
         let [transposed_a, transposed_b] = args.transposed;
         let (rows, depth) = match (transposed_a, args.a.shape()) {
             (false, [_, ..]) => args.a.rows_cols(),
@@ -144,12 +163,8 @@ impl Linear {
             Weights::Gate { .. } => Products::Gate,
             Weights::GateUp { .. } => Products::GateUp,
         };
-        let (b, b_up) = match args.weights {
-            Weights::One { weight, .. } | Weights::Gate { weight, .. } => (weight.kind(), weight.kind()),
-            Weights::GateUp { gate, up, .. } => (gate.kind(), up.kind()),
-        };
+        let b = args.weights.first().kind();
         quantised_rows(b, depth, transposed_b)?;
-        quantised_rows(b_up, depth, transposed_b)?;
         let gated = products == Products::GateUp;
         let problem = Problem { gated, a: args.a.element(), b, out: args.out.element(), transposed: args.transposed, rows, cols, depth };
         let strategy = self.strategy(&problem)?;
@@ -162,14 +177,40 @@ impl Linear {
                 });
             }
         }
-        let product = Product { gpu: &self.gpu, function: &self.function, products, operands, problem, b_up };
+        let product = Product { gpu: &self.gpu, function: &self.function, products, operands, problem };
         if let Some(sums) = args.sums
             && !product.sums_besides(strategy)?
         {
             let rest = self.plan(LinearArgs { sums: None, ..args })?;
             return Ok(rest.then(self.column_sums(args.a, sums, args.residual.is_some())?));
         }
-        if gated && (!strategy.fused || b != b_up) { product.plan_unfused(strategy) } else { product.plan(strategy) }
+        if gated && !strategy.fused { product.plan_unfused(strategy) } else { product.plan(strategy) }
+    }
+
+    /// Gate and up whose weights are of two kinds, or take a's columns in two orders, are two products; and a is brought
+    /// into the order of a weight's columns by a kernel of its own.
+    fn apart(&self, args: &LinearArgs<'_>) -> Result<Option<Plan>, Error> {
+        if let (Weights::GateUp { gate, up, bias }, Function::Gate(_)) = (args.weights, &self.function)
+            && (gate.kind() != up.kind() && (gate.plain().is_err() || up.plain().is_err()) || !gate.same_order(up))
+        {
+            let middle = self.gpu.zeros(args.out.shape(), Element::F32)?;
+            let (bias, bias_up) = bias.unzip();
+            let identity = Self { function: Function::Activation(Activation::Identity), ..self.clone() };
+            let of = |weights| LinearArgs { transposed: args.transposed, ..LinearArgs::new(args.a, weights, &middle) };
+            let first = identity.plan(of(Weights::One { weight: up, bias: bias_up }))?;
+            let second = self.plan(LinearArgs { weights: Weights::Gate { weight: gate, bias, up: &middle }, ..*args })?;
+            return Ok(Some(first.then(second).with_scratch(middle.buffer().size())));
+        }
+        let Some(order) = args.weights.first().order() else { return Ok(None) };
+        let (width, count) = (args.a.shape().last().copied().unwrap_or(0), order.len());
+        if args.transposed[0] || width != count {
+            let expected = format!("[.., {count}] not transposed, as the weights' columns have an order");
+            return Err(Error::Shape { operand: "a", expected, actual: args.a.shape().to_vec() });
+        }
+        let ordered = self.gpu.zeros(args.a.shape(), args.a.element())?;
+        let gather = steps::gather(&self.gpu, args.a, order, &ordered)?;
+        let product = self.plan(LinearArgs { a: &ordered, weights: args.weights.in_order(), ..*args })?;
+        Ok(Some(gather.then(product).with_scratch(ordered.buffer().size())))
     }
 
     /// The sums of a's columns by kernels of their own, in f32 before they are rounded.

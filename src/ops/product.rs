@@ -47,8 +47,6 @@ pub(super) struct Product<'a> {
     pub products: Products,
     pub operands: Vec<Operand<'a>>,
     pub problem: Problem,
-    /// Kind of up's weights, where it differs from that of the problem's.
-    pub b_up: WeightKind,
 }
 
 /// A part of something that is counted: where it starts, and how long it is.
@@ -144,20 +142,15 @@ impl<'a> Product<'a> {
         let find = |name| self.operands.iter().find(|o| o.name == name).map(|o| o.tensor);
         let Some(out) = find("out") else { return PlanBuilder::new(self.gpu).finish() };
         let identity = Function::Activation(Activation::Identity);
-        // Weights of two kinds cannot be fused, whatever is asked for: up then makes its trip through memory in f32.
-        let rounded = self.b_up != self.problem.b && out.element() != Element::F32;
-        if !rounded {
-            out.expect_element("out of unfused products", Element::F32)?;
-        }
+        out.expect_element("out of unfused products", Element::F32)?;
         let held = find("residual").is_some_and(|residual| residual.same_elements(out));
-        let own = (rounded || held).then(|| self.gpu.zeros(out.shape(), Element::F32)).transpose()?;
+        let own = held.then(|| self.gpu.zeros(out.shape(), Element::F32)).transpose()?;
         let (middle, scratch) = own.as_ref().map_or((out, 0), |own| (own, own.buffer().size()));
         let names = [("a", "a"), ("b_up", "b"), ("bias_up", "bias")];
         let renamed = |o: &Operand<'a>| names.iter().find(|(from, _)| *from == o.name).map(|(_, name)| Operand { name, tensor: o.tensor });
         let mut operands: Vec<_> = self.operands.iter().filter_map(renamed).collect();
         operands.push(Operand { name: "out", tensor: middle });
-        let problem = Problem { b: self.b_up, out: middle.element(), ..self.problem };
-        let up = Product { gpu: self.gpu, function: &identity, products: Products::One, operands, problem, b_up: self.b_up };
+        let up = Product { function: &identity, products: Products::One, operands, ..*self };
         let mut operands = self.operands.clone();
         operands.retain(|o| !matches!(o.name, "b_up" | "bias_up"));
         operands.push(Operand { name: "up", tensor: middle });

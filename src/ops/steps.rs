@@ -151,6 +151,21 @@ pub(crate) fn one_hot(gpu: &Gpu, windows: &Tensor, inputs: usize, y: &Tensor) ->
     walk(gpu, Update::OneHot, &[("classes", windows), ("y", y)], y.len(), NO_CONSTANTS, random)
 }
 
+/// x with column c taken from column `order[c]`, words below the width of x. Rows go in as many pieces as bindings hold.
+pub(crate) fn gather(gpu: &Gpu, x: &Tensor, order: &Tensor, y: &Tensor) -> Result<Plan, Error> {
+    y.expect_shape("y", x.shape())?;
+    let (rows, width) = x.rows_cols();
+    let most = usize::try_from(Bound::max_elements(gpu, x)).unwrap_or(usize::MAX) / width.max(1);
+    let random = Random { numbers: [width.max(1) as u32, 0, 0], ..Random::default() };
+    let mut plan = PlanBuilder::new(gpu).finish()?;
+    for first in (0..rows).step_by(most.max(1)) {
+        let piece = |tensor: &Tensor| tensor.view(first * width, &[most.max(1).min(rows - first), width]);
+        let (x, y) = (piece(x)?, piece(y)?);
+        plan = plan.then(walk(gpu, Update::Gather, &[("source", &x), ("order", order), ("y", &y)], y.len(), NO_CONSTANTS, random)?);
+    }
+    Ok(plan)
+}
+
 /// The sum of the squared differences, and the gradient of their mean, scaled.
 pub(crate) fn squared_error(gpu: &Gpu, x: &Tensor, target: &Tensor, dx: &Tensor, state: &Tensor, loss: &Tensor) -> Result<Plan, Error> {
     target.expect_shape("target", x.shape())?;

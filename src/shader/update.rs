@@ -25,6 +25,8 @@ pub enum Update {
     Windows,
     /// Classes as rows with one 1.
     OneHot,
+    /// Columns in another order.
+    Gather,
 }
 
 /// What changes the text of such a kernel.
@@ -77,6 +79,7 @@ impl Variant {
             }
             Update::Windows => vec![include_str!("../../shaders/text/windows.wgsl"), elements, random[0]],
             Update::OneHot => vec![include_str!("../../shaders/text/one_hot.wgsl"), elements],
+            Update::Gather => vec![include_str!("../../shaders/elementwise/gather.wgsl"), elements],
         }
     }
 }
@@ -84,8 +87,8 @@ impl Variant {
 impl Mapped for Variant {
     fn operands(&self) -> Vec<Operand> {
         let operand = |&(name, element): &(&'static str, Element)| match name {
-            "counter" => Operand::table(name, element).counting(),
-            "state" | "text" | "classes" => Operand::table(name, element),
+            "counter" | "order" => Operand::table(name, element).counting(),
+            "state" | "source" | "text" | "classes" => Operand::table(name, element),
             "gradient" | "x" | "target" => Operand::new(name, element, self.lanes, false),
             _ => Operand::new(name, element, self.lanes, true),
         };
@@ -171,6 +174,7 @@ pub(super) fn all() -> Vec<Kernel> {
             Variant::new(Update::Fill, &[("y", element)]),
             Variant::new(Update::Windows, &[("text", F32), ("counter", F32), ("y", element)]),
             Variant::new(Update::OneHot, &[("classes", F32), ("y", element)]),
+            Variant::new(Update::Gather, &[("source", element), ("order", F32), ("y", element)]),
         ];
         let lanes = [Lanes::Four, Lanes::One];
         kernels.extend(variants.into_iter().flat_map(|variant| lanes.map(|lanes| variant.clone().with_lanes(lanes).kernel())));
