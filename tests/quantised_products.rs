@@ -271,3 +271,34 @@ fn candidates_agree() {
         }
     }
 }
+
+/// The gguf package's blocks and PyTorch's f64 products with what they stand for.
+#[test]
+fn golden_products() {
+    let bytes = std::fs::read(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/quant.safetensors")).unwrap();
+    let file = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+    let numbers = |name: &str| F32.decode(file.tensor(name).unwrap().data());
+    for block in [Block::Q8_0, Block::Q4_0, Block::Q4_1] {
+        let name = block.lower_name();
+        let (raw, w) = (file.tensor(&format!("{name}.raw")).unwrap(), numbers(&format!("{name}.dequant")));
+        let weight = gpu().quantised_blocks(raw.data(), &[24, 256], block).unwrap();
+        for rows in [1, 5] {
+            let x = numbers(&format!("x_m{rows}"));
+            let expected = file.tensor(&format!("{name}.y_m{rows}")).unwrap();
+            let expected: Vec<f64> = expected.data().as_chunks().0.iter().map(|bytes| f64::from_le_bytes(*bytes)).collect();
+            let a = gpu().tensor(&x, &[rows, 256], F32).unwrap();
+            for looping in few_loops(gpu(), false) {
+                let out = Guarded::output(gpu(), &[rows, 24], F32, 0);
+                let linear = Linear::new(gpu(), Activation::Identity).with_loop(looping).unwrap();
+                linear.plan(LinearArgs::new(&a, Weights::plain(&weight), &out.tensor)).unwrap().submit(gpu());
+                let actual = out.check(gpu()).unwrap();
+                let sample = |(i, truth): (usize, &f64)| {
+                    let products = (0..256).map(|k| f64::from(x[i / 24 * 256 + k] * w[i % 24 * 256 + k]).abs());
+                    Sample { actual: actual[i], truth: *truth, forgiven: sum_bound(256, 1.0, products.sum()) }
+                };
+                let samples: Vec<_> = expected.iter().enumerate().map(sample).collect();
+                judge(F32, 0.0, &samples, |i| (i / 24, i % 24)).unwrap_or_else(|fault| panic!("{name}, {looping}: {fault}"));
+            }
+        }
+    }
+}

@@ -148,6 +148,19 @@ impl FeedForwardWeights {
         Ok(())
     }
 
+    /// The same with every quantised matrix in f32, which holds its numbers exactly: gradients need plain ones.
+    #[must_use]
+    pub fn dequantised(self) -> Self {
+        let plain = |weight: HostWeight| HostWeight::Plain(weight.into_plain());
+        match self {
+            Self::Dense { w1, b1, w2, b2, activation } => Self::Dense { w1: plain(w1), b1, w2: plain(w2), b2, activation },
+            Self::Gated { w_gate, b_gate, w_up, b_up, w_down, b_down, activation } => {
+                let (w_gate, w_up, w_down) = (plain(w_gate), plain(w_up), plain(w_down));
+                Self::Gated { w_gate, b_gate, w_up, b_up, w_down, b_down, activation }
+            }
+        }
+    }
+
     pub(super) fn with_activation(mut self, name: Option<String>) -> Self {
         match &mut self {
             Self::Dense { activation, .. } | Self::Gated { activation, .. } => *activation = name,

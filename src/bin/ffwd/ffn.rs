@@ -24,7 +24,7 @@ pub struct Args {
     /// Activation or gate; by default what the model says, else gelu (dense) or swiglu (gated)
     #[arg(long, value_name = "NAME")]
     activation: Option<String>,
-    /// Kind in which the weights are kept; by default as they are stored, quantised ones in f32
+    /// Kind in which the weights are kept; by default as they are stored, but for gradients quantised ones become f32
     #[arg(long, value_parser = one_of(Element::ALL, Element::name))]
     element: Option<Element>,
     /// Safetensors file with tensor x, [.., d_model], and for gradients dy, of x's shape
@@ -49,6 +49,7 @@ pub fn run(args: &Args, adapter: &AdapterArgs, out: &mut dyn Write) -> Result<()
     }
     let dy = args.backward.then(|| tensors.get("dy")).transpose()?;
     let gpu = adapter.open()?;
+    let weights = if args.backward { weights.dequantised() } else { weights };
     let layer = FeedForward::upload(&gpu, &weights, args.activation.as_deref(), args.element)?;
     let x = files::upload(&gpu, &x)?;
     let y = layer.run(&x)?;
