@@ -8,3 +8,8 @@ fn with_high(codes: vec4<u32>, high: u32) -> vec4<u32> {
 fn high_of(high: vec2<u32>, j: u32) -> u32 {
     return high[j / 4u] >> (8u * (j & 3u));
 }
+
+/// The first or the second two words of a vector.
+fn pair_of(words: vec4<u32>, k: u32) -> vec2<u32> {
+    return select(words.xy, words.zw, vec2<bool>((k & 1u) == 1u));
+}

@@ -2,23 +2,19 @@
 
 /// One half for each group, two groups a word.
 fn half_scale(word: u32, group: u32) -> f32 {
-    return decode_f16((word >> (16u * (group & 1u))) & 0xffffu);
-}
-
-/// Scale and offset as halves of one word.
-fn pair_scale(word: u32) -> vec2<f32> {
-    return vec2<f32>(decode_f16(word & 0xffffu), decode_f16(word >> 16u));
+    let both = half_pair(word);
+    return select(both.x, both.y, (group & 1u) == 1u);
 }
 
 /// K-quants: scale and offset of six bits in bytes, two groups a word, times the block's; the offset is subtracted.
 fn k_scale(block: u32, word: u32, group: u32) -> vec2<f32> {
     let bytes = word >> (16u * (group & 1u));
-    return pair_scale(block) * vec2<f32>(f32(bytes & 0xffu), -f32((bytes >> 8u) & 0xffu));
+    return half_pair(block) * vec2<f32>(f32(bytes & 0xffu), -f32((bytes >> 8u) & 0xffu));
 }
 
 /// Signed scales of eight bits, four groups a word, times the block's.
 fn signed_scale(block: u32, word: u32, group: u32) -> f32 {
-    return decode_f16(block & 0xffffu) * f32(bitcast<i32>(word << (24u - 8u * (group & 3u))) >> 24u);
+    return half_pair(block).x * f32(bitcast<i32>(word << (24u - 8u * (group & 3u))) >> 24u);
 }
 
 /// Half of a power of two from its exponent, four groups a word.

@@ -216,6 +216,8 @@ impl<'a> Product<'a> {
             depth_lanes,
             out_lanes: vectors(&["out", "up", "residual"], cols),
             learned: self.find("learned").is_some(),
+            // Only devices of software are known to have it, and to have it exactly.
+            built_in_halves: self.gpu.capabilities().wide,
             in_place,
             shared,
         })
@@ -226,8 +228,8 @@ impl<'a> Product<'a> {
         let apart = |names: &[&'static str]| names.iter().copied().filter(|name| !matches!(*name, "a" | "b")).collect();
         let sum = Variant { looping: Loop::Sum, a: Element::F32, shared: apart(&variant.shared), ..variant.clone() };
         let plain = Variant::new(variant.looping, Function::Activation(Activation::Identity));
-        let Variant { a, b, transposed, depth_lanes, out_lanes, .. } = variant.clone();
-        (Variant { a, b, transposed, depth_lanes, out_lanes, ..plain }, sum)
+        let Variant { a, b, transposed, depth_lanes, out_lanes, built_in_halves, .. } = variant.clone();
+        (Variant { a, b, transposed, depth_lanes, out_lanes, built_in_halves, ..plain }, sum)
     }
 
     /// The largest dispatch.

@@ -37,6 +37,8 @@ pub struct Kernel {
     pub subgroups: bool,
     /// Whether it uses 64-bit integers, an optional feature.
     pub int64: bool,
+    /// Whether it uses the built-in conversion of halves, which some devices lack.
+    pub halves: bool,
     /// Whether it uses cooperative matrices, an optional and experimental feature.
     pub cooperative: bool,
 }
@@ -51,7 +53,7 @@ impl Kernel {
         for file in files {
             wgsl.push_str(file);
         }
-        Self { name, wgsl, bindings, custom, subgroups: false, int64: false, cooperative: false }
+        Self { name, wgsl, bindings, custom, subgroups: false, int64: false, halves: false, cooperative: false }
     }
 }
 

@@ -58,6 +58,8 @@ pub struct Variant {
     pub out_lanes: Lanes,
     /// Whether learnable parameters come from a tensor.
     pub learned: bool,
+    /// Whether scales are converted by the built-in function, which is exact on CPUs.
+    pub built_in_halves: bool,
     /// Operands that are exactly the output, which is overwritten.
     pub in_place: Vec<&'static str>,
     /// Inputs that lie elsewhere in the buffer that is written.
@@ -83,6 +85,7 @@ impl Variant {
             depth_lanes: [Lanes::Four; 2],
             out_lanes: Lanes::Four,
             learned: false,
+            built_in_halves: false,
             in_place: Vec::new(),
             shared: Vec::new(),
         }
@@ -253,7 +256,7 @@ impl Variant {
             8 => include_str!("../../../shaders/matmul/step8.wgsl"),
             _ => include_str!("../../../shaders/matmul/step4.wgsl"),
         });
-        let packed = self.packing().map_or_else(Vec::new, |packing| packed::files(packing, self.blocks()));
+        let packed = self.packing().map_or_else(Vec::new, |packing| packed::files(packing, self.blocks(), self.built_in_halves));
         files.push(match self.out_lanes {
             Lanes::Four | Lanes::Eight => include_str!("../../../shaders/matmul/cols4.wgsl"),
             Lanes::One => include_str!("../../../shaders/matmul/cols1.wgsl"),
@@ -266,7 +269,8 @@ impl Variant {
             }
         }
         let kernel = Kernel::link(self.name(), self.function.is_custom(), bindings, &files, &rendered);
-        let kernel = Kernel { subgroups: self.looping.subgroups(), int64, ..kernel };
+        let halves = int64 || self.packing().is_some() && self.built_in_halves;
+        let kernel = Kernel { subgroups: self.looping.subgroups(), int64, halves, ..kernel };
         if matches!(self.looping, Loop::Cooperative(_)) { cooperative::enable(kernel) } else { kernel }
     }
 }

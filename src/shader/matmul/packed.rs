@@ -5,7 +5,7 @@ use crate::quantised::{Block, Packing};
 use crate::shader::operand::storage_file;
 
 /// The files that say what codes and scales mean; of loops that take `blocks` of 32 at a time also how they are summed.
-pub(super) fn files(packing: Packing, blocks: bool) -> Vec<&'static str> {
+pub(super) fn files(packing: Packing, blocks: bool, built_in_halves: bool) -> Vec<&'static str> {
     let low = match packing {
         Packing::Block(Block::MXFP4) => include_str!("../../../shaders/quantised/e2m1.wgsl"),
         Packing::Block(Block::Q8_0) => include_str!("../../../shaders/quantised/codes8.wgsl"),
@@ -28,7 +28,11 @@ pub(super) fn files(packing: Packing, blocks: bool) -> Vec<&'static str> {
     if blocks {
         files.push(sums[1]);
     }
-    files.push(storage_file(crate::Element::F16));
+    files.extend(if built_in_halves {
+        vec![include_str!("../../../shaders/quantised/half_built_in.wgsl")]
+    } else {
+        vec![include_str!("../../../shaders/quantised/half_exact.wgsl"), storage_file(crate::Element::F16)]
+    });
     files
 }
 
@@ -46,7 +50,17 @@ pub(super) fn render(name: &str, slot: usize, packing: Packing, blocks: bool) ->
     );
     let group = packing.group() / 4;
     text += &if blocks {
-        let second = if group < 8 { format!("{name}_scale(p, 8u * k / {group}u + 1u)") } else { "first".into() };
+        let scales = if packing == Packing::Block(Block::Q6_K) {
+            // Both groups of a block have their scales in one word.
+            format!(
+                "let scales = params.depth / 32u * {}u;\n    let block = {name}_word(p, scales + k / 8u);\n    \
+                 let both = {name}_word(p, scales + params.depth / 256u + k / 2u);\n    \
+                 let scale = vec4<f32>(signed_scale(block, both, 2u * k), 32.0, signed_scale(block, both, 2u * k + 1u), 32.0);",
+                low + high
+            )
+        } else {
+            format!("let scale = {name}_scale(p, 8u * k / {group}u).xyxy;")
+        };
         let words = if low == 8 {
             format!("{name}_data[p + 2u * k], {name}_data[p + 2u * k + 1u]")
         } else {
@@ -55,12 +69,12 @@ pub(super) fn render(name: &str, slot: usize, packing: Packing, blocks: bool) ->
         let tops = match high {
             0 => "vec2<u32>()".into(),
             1 => format!("vec2<u32>({name}_word(p, params.depth / 8u + k), 0u)"),
-            _ => format!("vec2<u32>({name}_word(p, params.depth / 8u + 2u * k), {name}_word(p, params.depth / 8u + 2u * k + 1u))"),
+            // Two of the words of one vector.
+            _ => format!("pair_of({name}_data[p + params.depth / 32u + k / 2u], k)"),
         };
         format!(
             "fn {name}_step(row: u32, k: u32) -> WeightStep {{\n    let p = {name}_row(row);\n    \
-             let first = {name}_scale(p, 8u * k / {group}u);\n    let second = {second};\n    \
-             return WeightStep({words}, {tops}, vec4<f32>(first, second));\n}}\n"
+             {scales}\n    return WeightStep({words}, {tops}, scale);\n}}\n"
         )
     } else {
         let word = if low == 8 { format!("{name}_word(p, k)") } else { format!("{name}_word(p, k / 2u) >> (16u * (k & 1u))") };
@@ -86,7 +100,7 @@ fn scale(name: &str, packing: Packing) -> String {
         Packing::Block(Block::Q8_0) => halves("128.0"),
         Packing::Block(Block::Q4_0) => halves("8.0"),
         Packing::Block(Block::Q5_0) => halves("16.0"),
-        Packing::Block(Block::Q4_1 | Block::Q5_1) => format!("return pair_scale({});", word("group")),
+        Packing::Block(Block::Q4_1 | Block::Q5_1) => format!("return half_pair({});", word("group")),
         Packing::Block(Block::Q4_K | Block::Q5_K) => {
             format!("return k_scale({}, {}, group);", word("group / 8u"), word("params.depth / 256u + group / 2u"))
         }

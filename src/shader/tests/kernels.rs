@@ -165,6 +165,7 @@ fn packed() -> Vec<Kernel> {
                 b: WeightKind::Packed(packing),
                 depth_lanes: [if gated { Lanes::Four } else { Lanes::One }, Lanes::Four],
                 bias: gated.then_some(Element::F32),
+                built_in_halves: gated,
                 ..matmul::Variant::new(looping, if gated { swiglu() } else { relu() })
             };
             kernels.push(variant.kernel());

@@ -23,7 +23,8 @@ fn parse(kernel: &Kernel) -> (naga::Module, naga::valid::ModuleInfo) {
     // No optional capability, what WebGPU grants everywhere, but where the kernel says so.
     let mut capabilities = if kernel.subgroups { naga::valid::Capabilities::SUBGROUP } else { naga::valid::Capabilities::empty() };
     use naga::valid::Capabilities;
-    capabilities.set(Capabilities::SHADER_INT64 | Capabilities::SHADER_FLOAT16_IN_FLOAT32, kernel.int64);
+    capabilities.set(Capabilities::SHADER_INT64, kernel.int64);
+    capabilities.set(Capabilities::SHADER_FLOAT16_IN_FLOAT32, kernel.halves);
     if kernel.cooperative {
         capabilities |= Capabilities::COOPERATIVE_MATRIX | Capabilities::SHADER_FLOAT16 | Capabilities::SHADER_FLOAT16_IN_FLOAT32;
     }
