@@ -152,7 +152,7 @@ impl Block {
                     *scale = byte(192 + j).cast_signed();
                 }
             }
-            Self::MXFP4 => unpacked.d = half_power(byte(0)),
+            Self::MXFP4 => unpacked.d = Self::half_power(byte(0)),
             Self::Q8_0 | Self::Q4_0 | Self::Q5_0 => {}
         }
         unpacked
@@ -204,11 +204,11 @@ impl Block {
             out.extend(values);
         }
     }
-}
 
-/// Half of the power of two that a byte stands for: `2^(e - 128)`.
-fn half_power(e: u8) -> f32 {
-    f32::from_bits(if e < 2 { 0x0020_0000 << e } else { u32::from(e - 1) << 23 })
+    /// Half of the power of two that a byte of [`Block::MXFP4`] stands for: `2^(e - 128)`.
+    pub(super) fn half_power(e: u8) -> f32 {
+        f32::from_bits(if e < 2 { 0x0020_0000 << e } else { u32::from(e - 1) << 23 })
+    }
 }
 
 #[cfg(test)]

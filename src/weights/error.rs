@@ -59,7 +59,7 @@ pub enum WeightsError {
     TooLarge { file: PathBuf, tensor: String, shape: Vec<u64> },
     /// Rows that are not whole blocks.
     #[error("{}: tensor {tensor:?}: rows of {row} elements are not whole {kind} blocks of {block}", .file.display())]
-    PartialBlock { file: PathBuf, tensor: String, kind: &'static str, row: u64, block: u64 },
+    PartialBlock { file: PathBuf, tensor: String, kind: String, row: u64, block: u64 },
     /// A tensor's place does not respect the alignment.
     #[error("{}: tensor {tensor:?} at offset {offset} is not aligned to {alignment}", .file.display())]
     Misaligned { file: PathBuf, tensor: String, offset: u64, alignment: u64 },
@@ -72,6 +72,9 @@ pub enum WeightsError {
     /// A kind of element that is not read.
     #[error("{}: tensor {tensor:?} is {kind}; F32, F16 and BF16 are read, from GGUF also Q8_0, Q4_0, Q4_1, Q5_0, Q5_1, Q4_K, Q5_K, Q6_K and MXFP4", .file.display())]
     Unsupported { file: PathBuf, tensor: String, kind: String },
+    /// A kind of element that GGUF does not have.
+    #[error("{}: tensor {tensor:?} is {kind}, which GGUF cannot hold", .file.display())]
+    NotInGguf { file: PathBuf, tensor: String, kind: String },
     /// No such tensor.
     #[error("{}: no tensor {tensor:?}; {}", .file.display(), nearest_text(.nearest))]
     MissingTensor { file: PathBuf, tensor: String, nearest: Vec<String> },

@@ -15,6 +15,7 @@ mod error;
 mod feed_forward;
 mod gguf;
 mod host;
+mod map;
 mod mixture;
 mod model;
 mod safetensors;
@@ -26,7 +27,7 @@ mod whole_file;
 
 pub use error::{Result, ShapeMismatch, WeightsError};
 pub use feed_forward::{FeedForwardWeights, Operand};
-pub use gguf::{Gguf, Value, read_gguf};
+pub use gguf::{Gguf, GgufWriter, TensorSink, Value, read_gguf};
 pub use host::{HostData, HostTensor, HostWeight};
 pub use mixture::MixtureWeights;
 pub use model::load_feed_forward;

@@ -1,22 +1,22 @@
 //! Safetensors files (<https://github.com/huggingface/safetensors#format>): a thin layer over the `safetensors` crate, which
-//! parses and checks the header; the tensors themselves are not read before they are asked for.
+//! checks the header; the tensors themselves are not read before they are asked for.
 
-use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::Read as _;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::Path;
-use std::sync::Mutex;
 
 use ::safetensors::tensor::{Dtype, Metadata, TensorInfo};
+use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 
 use super::error::{Result, WeightsError};
 use super::host::HostTensor;
-use super::tensors::{Encoding, Entry, Store, Tensors, open};
+use super::tensors::{Encoding, Entry, Store, Tensors, map};
 use super::whole_file::WholeFile;
 use crate::element::Element;
 
 /// Bytes of the header's length.
 const PREFIX: u64 = 8;
+/// The name under which a header has texts instead of a tensor.
+const TEXTS: &str = "__metadata__";
 /// The longest header that the format's own library accepts.
 const LONGEST_HEADER: u64 = 100_000_000;
 
@@ -27,8 +27,9 @@ const LONGEST_HEADER: u64 = 100_000_000;
 /// not read is an error only when it is asked for.
 pub fn read_safetensors(path: impl AsRef<Path>) -> Result<Tensors> {
     let path = path.as_ref();
-    let (mut file, size) = open(path)?;
-    let (metadata, data) = read_header(&mut file, size, path)?;
+    let map = map(path)?;
+    let bytes = map.bytes().map_err(|error| WeightsError::Io { file: path.to_owned(), doing: "read", error })?;
+    let (metadata, data) = read_header(bytes, path)?;
     let entries = metadata.tensors().into_iter().map(|(name, info)| {
         let (start, end) = info.data_offsets;
         let entry = Entry {
@@ -40,34 +41,69 @@ pub fn read_safetensors(path: impl AsRef<Path>) -> Result<Tensors> {
         (name, entry)
     });
     let (entries, texts) = (entries.collect(), metadata.metadata().clone().unwrap_or_default().into_iter().collect());
-    Ok(Tensors { entries, file: path.to_owned(), store: Store::File(Mutex::new(file)), metadata: texts })
+    Ok(Tensors { entries, file: path.to_owned(), store: Store::File(map), metadata: texts })
 }
 
 /// The header, and where the data starts.
-fn read_header(file: &mut File, size: u64, path: &Path) -> Result<(Metadata, u64)> {
+fn read_header(bytes: &[u8], path: &Path) -> Result<(Metadata, u64)> {
     let truncated = |what: &str, needs, has| WeightsError::Truncated { file: path.to_owned(), what: what.to_owned(), needs, has };
-    let failed = |error| WeightsError::Io { file: path.to_owned(), doing: "read", error };
-    let mut prefix = [0; PREFIX as usize];
-    if size < PREFIX {
+    let size = bytes.len() as u64;
+    let Some((prefix, rest)) = bytes.split_first_chunk() else {
         return Err(truncated("the header's length", PREFIX, size));
-    }
-    file.read_exact(&mut prefix).map_err(failed)?;
-    let length = u64::from_le_bytes(prefix);
+    };
+    let length = u64::from_le_bytes(*prefix);
     if length > LONGEST_HEADER {
         return Err(WeightsError::Count { file: path.to_owned(), what: "bytes of header".into(), claimed: length, room: LONGEST_HEADER });
     }
-    if length > size - PREFIX {
+    let Some(header) = usize::try_from(length).ok().and_then(|length| rest.get(..length)) else {
         return Err(truncated("the header", length, size - PREFIX));
+    };
+    let Header { texts, mut tensors } = serde_json::from_slice(header).map_err(|e| bad_header(path, e.to_string()))?;
+    let mut seen = HashSet::new();
+    if let Some((name, _)) = tensors.iter().find(|(name, _)| !seen.insert(name.as_str())) {
+        return Err(WeightsError::Duplicate { file: path.to_owned(), what: "tensor", name: name.clone() });
     }
-    let mut header = Vec::new();
-    file.take(length).read_to_end(&mut header).map_err(failed)?;
-    let metadata: Metadata = serde_json::from_slice(&header).map_err(|e| bad_header(path, e.to_string()))?;
+    tensors.sort_by_key(|(_, info)| info.data_offsets);
+    let metadata = Metadata::new(texts, tensors).map_err(|e| bad_header(path, e.to_string()))?;
     let data = PREFIX + length;
     let described = data.saturating_add(metadata.data_len() as u64);
     if described != size {
         return Err(WeightsError::Size { file: path.to_owned(), described, size });
     }
     Ok((metadata, data))
+}
+
+/// What the JSON says. The format's own library would build it from a tree of values, some 50 times as large as the text of
+/// a file that is made for that; this takes it as it comes.
+struct Header {
+    texts: Option<HashMap<String, String>>,
+    tensors: Vec<(String, TensorInfo)>,
+}
+
+impl<'de> Deserialize<'de> for Header {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
+        struct Entries;
+        impl<'de> Visitor<'de> for Entries {
+            type Value = Header;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("an object of tensors")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> std::result::Result<Header, A::Error> {
+                let mut header = Header { texts: None, tensors: Vec::new() };
+                while let Some(name) = entries.next_key::<String>()? {
+                    if name == TEXTS {
+                        header.texts = entries.next_value()?;
+                    } else {
+                        header.tensors.push((name, entries.next_value()?));
+                    }
+                }
+                Ok(header)
+            }
+        }
+        deserializer.deserialize_map(Entries)
+    }
 }
 
 fn bad_header(file: &Path, reason: String) -> WeightsError {
@@ -122,12 +158,12 @@ fn dtype(element: Element) -> Dtype {
 
 /// The header's text, padded to 8 bytes.
 fn header(path: &Path, sorted: &[(&str, &HostTensor)], texts: &BTreeMap<String, String>) -> Result<Vec<u8>> {
-    let mut seen = std::collections::HashSet::new();
+    let mut seen = HashSet::new();
     let mut offset = 0_usize;
     let mut infos = Vec::new();
     for (name, tensor) in sorted {
         tensor.check(name)?;
-        if *name == "__metadata__" {
+        if *name == TEXTS {
             return Err(WeightsError::ReservedName { file: path.to_owned(), name: (*name).to_owned() });
         }
         if !seen.insert(name) {
@@ -239,6 +275,9 @@ mod tests {
         ] {
             assert!(opened(&entry(dtype, shape, offsets)).is_err(), "{dtype} {shape} {offsets}");
         }
+        let info = r#""a":{"dtype":"F32","shape":[0],"data_offsets":[0,0]}"#;
+        assert!(opened(&raw(&format!("{{{info}}}"), 0)).is_ok());
+        assert!(matches!(opened(&raw(&format!("{{{info},{info}}}"), 0)), Err(WeightsError::Duplicate { .. })));
         for bytes in [&[][..], &[1, 2, 3], &[0xff; 64], &raw("[]", 0), &raw("{", 0), &raw("\u{0}", 9)] {
             assert!(opened(bytes).is_err());
         }

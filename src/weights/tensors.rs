@@ -1,13 +1,13 @@
-//! The index of a file: which tensors it holds, and where. Bytes are read when a tensor is asked for.
+//! The index of a file: which tensors it holds, and where. A tensor's bytes are copied when it is asked for.
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{self, Read as _, Seek as _, SeekFrom};
+use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
 
 use super::error::{Result, WeightsError};
 use super::host::{HostData, HostTensor, HostWeight};
+use super::map::Map;
 use crate::element::Element;
 use crate::names::UnknownName;
 use crate::quantised::Block;
@@ -46,27 +46,16 @@ pub(super) struct Entry {
 /// Where the bytes are.
 #[derive(Debug)]
 pub(super) enum Store {
-    File(Mutex<File>),
+    File(Map),
     Memory(Vec<u8>),
 }
 
 impl Store {
-    fn read(&self, offset: u64, len: usize) -> io::Result<Vec<u8>> {
-        let mut bytes = Vec::new();
-        bytes.try_reserve_exact(len).map_err(io::Error::other)?;
+    pub fn bytes(&self) -> io::Result<&[u8]> {
         match self {
-            Self::Memory(memory) => {
-                let start = usize::try_from(offset).map_err(io::Error::other)?;
-                bytes.extend_from_slice(memory.get(start..).and_then(|m| m.get(..len)).unwrap_or_default());
-            }
-            Self::File(file) => {
-                let mut file = file.lock().unwrap_or_else(PoisonError::into_inner);
-                file.seek(SeekFrom::Start(offset))?;
-                (&mut *file).take(len as u64).read_to_end(&mut bytes)?;
-            }
+            Self::File(map) => map.bytes(),
+            Self::Memory(bytes) => Ok(bytes),
         }
-        // The file may have shrunk since it was opened.
-        if bytes.len() == len { Ok(bytes) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
     }
 }
 
@@ -132,8 +121,11 @@ impl Tensors {
     pub fn weight(&self, name: &str) -> Result<HostWeight> {
         let entry = self.entries.get(name).ok_or_else(|| missing(&self.file, name, self.names()))?;
         let read = || {
-            let len = usize::try_from(entry.bytes).map_err(|_| self.too_large(name, &entry.shape))?;
-            self.store.read(entry.offset, len).map_err(|error| WeightsError::Io { file: self.file.clone(), doing: "read", error })
+            let stored = self.bytes_of(entry)?;
+            let mut bytes = Vec::new();
+            bytes.try_reserve_exact(stored.len()).map_err(|_| self.too_large(name, &entry.shape))?;
+            bytes.extend_from_slice(stored);
+            Ok(bytes)
         };
         let shape = entry.shape.clone();
         match &entry.encoding {
@@ -147,6 +139,19 @@ impl Tensors {
                 Err(WeightsError::Unsupported { file: self.file.clone(), tensor: name.to_owned(), kind: kind.clone() })
             }
         }
+    }
+
+    /// The bytes of one tensor where they lie, whatever its kind. Ask again rather than keep them: the file may be cut short.
+    pub(super) fn stored(&self, name: &str) -> Result<&[u8]> {
+        self.bytes_of(self.entries.get(name).ok_or_else(|| missing(&self.file, name, self.names()))?)
+    }
+
+    fn bytes_of(&self, entry: &Entry) -> Result<&[u8]> {
+        let failed = |error| WeightsError::Io { file: self.file.clone(), doing: "read", error };
+        let start = usize::try_from(entry.offset).ok();
+        let end = entry.offset.checked_add(entry.bytes).and_then(|end| usize::try_from(end).ok());
+        let bytes = self.store.bytes().map_err(failed)?;
+        start.zip(end).and_then(|(start, end)| bytes.get(start..end)).ok_or_else(|| failed(io::ErrorKind::UnexpectedEof.into()))
     }
 
     fn too_large(&self, name: &str, shape: &[usize]) -> WeightsError {
@@ -163,6 +168,12 @@ pub(super) fn missing<'a>(file: &Path, tensor: &str, names: impl Iterator<Item =
     let asked = if tensor.len() <= LONGEST { tensor } else { "" };
     let nearest = UnknownName::new("tensor", asked, names.filter(|name| name.len() <= LONGEST).take(MOST)).nearest;
     WeightsError::MissingTensor { file: file.to_owned(), tensor: tensor.to_owned(), nearest }
+}
+
+/// Maps a regular file.
+pub(super) fn map(path: &Path) -> Result<Map> {
+    let (file, size) = open(path)?;
+    Map::new(file, size).map_err(|error| WeightsError::Io { file: path.to_owned(), doing: "map", error })
 }
 
 /// Opens a regular file (a pipe would block, a directory cannot be read) and tells its size.

@@ -1,7 +1,7 @@
 //! Files that are written whole or not at all.
 
 use std::fs;
-use std::io::{self, Write as _};
+use std::io;
 use std::path::{Path, PathBuf};
 
 /// A file to be written, in a folder known to take one.
@@ -32,12 +32,22 @@ impl WholeFile {
     /// # Errors
     /// Whatever the system says; the file is then as it was.
     pub fn write<'a>(&self, parts: impl IntoIterator<Item = &'a [u8]>) -> io::Result<()> {
-        let mut file = io::BufWriter::new(self.temporary()?);
-        for part in parts {
-            file.write_all(part)?;
-        }
-        let file = file.into_inner().map_err(io::IntoInnerError::into_error)?;
-        file.persist(&self.0).map_err(|error| error.error)?;
+        self.write_with(|error| error, |file| parts.into_iter().try_for_each(|part| file.write_all(part)))
+    }
+
+    /// The same with whatever `fill` writes; `failed` makes an error of what the system says.
+    ///
+    /// # Errors
+    /// What `fill` and `failed` return; the file is then as it was, and nothing is beside it.
+    pub fn write_with<E>(
+        &self,
+        failed: impl Fn(io::Error) -> E,
+        fill: impl FnOnce(&mut dyn io::Write) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let mut file = io::BufWriter::new(self.temporary().map_err(&failed)?);
+        fill(&mut file)?;
+        let file = file.into_inner().map_err(|error| failed(error.into_error()))?;
+        file.persist(&self.0).map_err(|error| failed(error.error))?;
         Ok(())
     }
 

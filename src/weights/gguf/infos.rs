@@ -1,62 +1,15 @@
 //! GGUF's tensor infos: names, shapes, kinds and places.
 
 use std::collections::BTreeMap;
-use std::io::Read;
 use std::path::Path;
 
 use super::cursor::Cursor;
-use crate::element::Element;
-use crate::quantised::Block;
+use super::kinds::{Layout, encoding, layout};
 use crate::weights::error::{Result, WeightsError};
 use crate::weights::tensors::{Encoding, Entry};
 
 /// ggml's GGML_MAX_DIMS.
-const MOST_DIMENSIONS: u32 = 4;
-
-/// ggml's names for the kinds that we do not read (`enum ggml_type`), for messages.
-const UNREAD: &[(u32, &str)] = &[
-    (9, "Q8_1"),
-    (10, "Q2_K"),
-    (11, "Q3_K"),
-    (15, "Q8_K"),
-    (16, "IQ2_XXS"),
-    (17, "IQ2_XS"),
-    (18, "IQ3_XXS"),
-    (19, "IQ1_S"),
-    (20, "IQ4_NL"),
-    (21, "IQ3_S"),
-    (22, "IQ2_S"),
-    (23, "IQ4_XS"),
-    (24, "I8"),
-    (25, "I16"),
-    (26, "I32"),
-    (27, "I64"),
-    (28, "F64"),
-    (29, "IQ1_M"),
-    (34, "TQ1_0"),
-    (35, "TQ2_0"),
-];
-
-fn encoding(kind: u32) -> Encoding {
-    match kind {
-        0 => Encoding::Plain(Element::F32),
-        1 => Encoding::Plain(Element::F16),
-        30 => Encoding::Plain(Element::Bf16),
-        2 => Encoding::Blocks(Block::Q4_0),
-        3 => Encoding::Blocks(Block::Q4_1),
-        6 => Encoding::Blocks(Block::Q5_0),
-        7 => Encoding::Blocks(Block::Q5_1),
-        8 => Encoding::Blocks(Block::Q8_0),
-        12 => Encoding::Blocks(Block::Q4_K),
-        13 => Encoding::Blocks(Block::Q5_K),
-        14 => Encoding::Blocks(Block::Q6_K),
-        39 => Encoding::Blocks(Block::MXFP4),
-        _ => {
-            let name = UNREAD.iter().find(|(id, _)| *id == kind).map(|(_, name)| (*name).to_owned());
-            Encoding::Unsupported(name.unwrap_or_else(|| format!("ggml type {kind}")))
-        }
-    }
-}
+pub(super) const MOST_DIMENSIONS: u32 = 4;
 
 /// A tensor as its info describes it.
 struct Info {
@@ -68,7 +21,7 @@ struct Info {
     offset: u64,
 }
 
-pub(super) fn read_infos<R: Read>(cursor: &mut Cursor<R>, count: u64, alignment: u64) -> Result<BTreeMap<String, Entry>> {
+pub(super) fn read_infos(cursor: &mut Cursor, count: u64, alignment: u64) -> Result<BTreeMap<String, Entry>> {
     // The metadata before them has used up some of the room they were held against.
     cursor.room_for("tensors", count, super::SHORTEST_INFO)?;
     let mut infos = Vec::new();
@@ -89,7 +42,7 @@ pub(super) fn read_infos<R: Read>(cursor: &mut Cursor<R>, count: u64, alignment:
     Ok(entries)
 }
 
-fn read_info<R: Read>(cursor: &mut Cursor<R>) -> Result<Info> {
+fn read_info(cursor: &mut Cursor) -> Result<Info> {
     let name = cursor.string("a tensor's name")?;
     let count = cursor.u32("a tensor's dimensions")?;
     if count > MOST_DIMENSIONS {
@@ -115,17 +68,17 @@ fn place(info: &Info, data: Option<u64>, alignment: u64, size: u64, file: &Path)
     let too_large = || WeightsError::TooLarge { file: owned(), tensor: tensor(), shape: row_major() };
     let elements = info.dims.iter().try_fold(1_u64, |n, d| n.checked_mul(*d)).ok_or_else(too_large)?;
     let shape: Vec<usize> = row_major().into_iter().map(usize::try_from).collect::<std::result::Result<_, _>>().map_err(|_| too_large())?;
-    let bytes = match &info.encoding {
-        Encoding::Plain(element) => elements.checked_mul(element.size()).ok_or_else(too_large)?,
-        Encoding::Blocks(block) => {
-            let (row, length) = (info.dims.first().copied().unwrap_or(1), block.len() as u64);
-            if row % length != 0 {
-                return Err(WeightsError::PartialBlock { file: owned(), tensor: tensor(), kind: block.name(), row, block: length });
+    let bytes = match layout(&info.encoding) {
+        Some(Layout { len, size, .. }) => {
+            let row = info.dims.first().copied().unwrap_or(1);
+            if row % len != 0 {
+                let kind = info.encoding.to_string();
+                return Err(WeightsError::PartialBlock { file: owned(), tensor: tensor(), kind, row, block: len });
             }
-            (elements / length).checked_mul(block.size() as u64).ok_or_else(too_large)?
+            (elements / len).checked_mul(size).ok_or_else(too_large)?
         }
         // Its size is not known: only where it starts is held against the file.
-        Encoding::Unsupported(_) => 0,
+        None => 0,
     };
     if !info.offset.is_multiple_of(alignment) {
         return Err(WeightsError::Misaligned { file: owned(), tensor: tensor(), offset: info.offset, alignment });

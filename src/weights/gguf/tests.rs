@@ -115,7 +115,10 @@ fn lying_infos_are_errors() {
     assert!(matches!(one(&[65], 0, 0), WeightsError::PastEnd { .. }));
     assert!(matches!(one(&[64], 0, 32), WeightsError::PastEnd { .. }));
     assert!(matches!(one(&[1], 0, 0u64.wrapping_sub(32)), WeightsError::PastEnd { .. }));
-    assert!(matches!(one(&[1], 10, 288), WeightsError::PastEnd { .. }));
+    // Of kinds that are not read the size is known, too, but of unknown ones only where they start.
+    assert!(matches!(one(&[512], 10, 96), WeightsError::PastEnd { bytes: 168, .. }));
+    assert!(matches!(one(&[16], 10, 0), WeightsError::PartialBlock { block: 256, .. }));
+    assert!(matches!(one(&[1], 99, 288), WeightsError::PastEnd { bytes: 0, .. }));
     assert!(matches!(one(&[1], 0, 4), WeightsError::Misaligned { offset: 4, alignment: 32, .. }));
     assert!(matches!(one(&[4, 0], 0, 0), WeightsError::ZeroDimension { .. }));
     assert!(matches!(one(&[1 << 32, 1 << 32], 0, 0), WeightsError::TooLarge { .. }));

@@ -1,7 +1,7 @@
 //! GGUF's metadata: typed values by key.
 
 use std::collections::BTreeMap;
-use std::io::Read;
+use std::ops::Range;
 
 use super::cursor::Cursor;
 use crate::weights::error::{Result, WeightsError};
@@ -58,21 +58,59 @@ fn shortest(kind: u32) -> Option<u64> {
     }
 }
 
-pub(super) fn read_metadata<R: Read>(cursor: &mut Cursor<R>, pairs: u64) -> Result<BTreeMap<String, Value>> {
+/// A value, and where its type and what follows are in the file.
+#[derive(Debug)]
+pub(super) struct Pair {
+    pub value: Value,
+    pub place: Range<u64>,
+}
+
+impl Pair {
+    /// The value as it is stored in a file of these bytes.
+    pub fn bytes<'a>(&self, file: &'a [u8]) -> &'a [u8] {
+        let place = usize::try_from(self.place.start).ok().zip(usize::try_from(self.place.end).ok());
+        place.and_then(|(start, end)| file.get(start..end)).unwrap_or_default()
+    }
+}
+
+impl Value {
+    /// The type and the value as a file has them; `None` for an array, of which only the length is kept.
+    pub(super) fn stored(&self) -> Option<Vec<u8>> {
+        let (kind, bytes) = match self {
+            Self::U8(v) => (0_u32, v.to_le_bytes().to_vec()),
+            Self::I8(v) => (1, v.to_le_bytes().to_vec()),
+            Self::U16(v) => (2, v.to_le_bytes().to_vec()),
+            Self::I16(v) => (3, v.to_le_bytes().to_vec()),
+            Self::U32(v) => (4, v.to_le_bytes().to_vec()),
+            Self::I32(v) => (5, v.to_le_bytes().to_vec()),
+            Self::F32(v) => (6, v.to_le_bytes().to_vec()),
+            Self::Bool(v) => (BOOL, vec![u8::from(*v)]),
+            Self::String(v) => (STRING, [&(v.len() as u64).to_le_bytes()[..], v.as_bytes()].concat()),
+            Self::Array(_) => return None,
+            Self::U64(v) => (10, v.to_le_bytes().to_vec()),
+            Self::I64(v) => (11, v.to_le_bytes().to_vec()),
+            Self::F64(v) => (12, v.to_le_bytes().to_vec()),
+        };
+        Some([&kind.to_le_bytes()[..], &bytes].concat())
+    }
+}
+
+pub(super) fn read_metadata(cursor: &mut Cursor, pairs: u64) -> Result<BTreeMap<String, Pair>> {
     let mut metadata = BTreeMap::new();
     for _ in 0..pairs {
         let key = cursor.string("a metadata key")?;
+        let start = cursor.position();
         let kind = cursor.u32("a metadata value's type")?;
         let value = read_value(cursor, &key, kind)?;
         if metadata.contains_key(&key) {
             return Err(WeightsError::Duplicate { file: cursor.file.to_owned(), what: "metadata key", name: key });
         }
-        metadata.insert(key, value);
+        metadata.insert(key, Pair { value, place: start..cursor.position() });
     }
     Ok(metadata)
 }
 
-fn read_value<R: Read>(cursor: &mut Cursor<R>, key: &str, kind: u32) -> Result<Value> {
+fn read_value(cursor: &mut Cursor, key: &str, kind: u32) -> Result<Value> {
     let what = "a metadata value";
     Ok(match kind {
         0 => Value::U8(u8::from_le_bytes(cursor.array(what)?)),
@@ -95,7 +133,7 @@ fn read_value<R: Read>(cursor: &mut Cursor<R>, key: &str, kind: u32) -> Result<V
     })
 }
 
-fn skip_array<R: Read>(cursor: &mut Cursor<R>, key: &str, depth: u32) -> Result<u64> {
+fn skip_array(cursor: &mut Cursor, key: &str, depth: u32) -> Result<u64> {
     let what = "a metadata array";
     if depth > DEEPEST {
         return Err(wrong(cursor, key, format!("nests arrays {depth} deep, more than {DEEPEST}")));
@@ -115,15 +153,17 @@ fn skip_array<R: Read>(cursor: &mut Cursor<R>, key: &str, depth: u32) -> Result<
         STRING => {
             for _ in 0..length {
                 let bytes = cursor.u64(what)?;
-                cursor.skip(bytes, what)?;
+                cursor.take(bytes, what)?;
             }
         }
         // The product cannot overflow: it is within the file.
-        _ => cursor.skip(length.saturating_mul(each), what)?,
+        _ => {
+            cursor.take(length.saturating_mul(each), what)?;
+        }
     }
     Ok(length)
 }
 
-fn wrong<R>(cursor: &Cursor<R>, key: &str, wrong: String) -> WeightsError {
+fn wrong(cursor: &Cursor, key: &str, wrong: String) -> WeightsError {
     WeightsError::Metadata { file: cursor.file.to_owned(), key: key.to_owned(), wrong }
 }
