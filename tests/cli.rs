@@ -10,6 +10,8 @@ mod golden;
 mod json;
 #[path = "cli/plan.rs"]
 mod plan;
+#[path = "cli/quantize.rs"]
+mod quantize;
 #[path = "cli/specials.rs"]
 mod specials;
 #[path = "cli/support.rs"]

@@ -75,6 +75,12 @@ pub enum WeightsError {
     /// A kind of element that GGUF does not have.
     #[error("{}: tensor {tensor:?} is {kind}, which GGUF cannot hold", .file.display())]
     NotInGguf { file: PathBuf, tensor: String, kind: String },
+    /// A number that the kind it was to be stored as cannot hold.
+    #[error("{}: tensor {tensor:?}: {value:e} at {at:?} cannot be stored as {kind}", .file.display())]
+    Unstorable { file: PathBuf, tensor: String, at: Vec<u64>, value: f32, kind: String },
+    /// Writing was stopped by whoever asked for it.
+    #[error("stopped; {} was not written", .file.display())]
+    Stopped { file: PathBuf },
     /// No such tensor.
     #[error("{}: no tensor {tensor:?}; {}", .file.display(), nearest_text(.nearest))]
     MissingTensor { file: PathBuf, tensor: String, nearest: Vec<String> },

@@ -11,6 +11,7 @@
 //! # Ok::<(), ffwd::weights::WeightsError>(())
 //! ```
 
+pub mod convert;
 mod error;
 mod feed_forward;
 mod gguf;

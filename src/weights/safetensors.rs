@@ -73,7 +73,7 @@ fn read_header(bytes: &[u8], path: &Path) -> Result<(Metadata, u64)> {
     Ok((metadata, data))
 }
 
-/// What the JSON says. The format's own library would build it from a tree of values, some 50 times as large as the text of
+/// What the JSON says. The format's own library would build it from a tree of values, some 40 times as large as the text of
 /// a file that is made for that; this takes it as it comes.
 struct Header {
     texts: Option<HashMap<String, String>>,

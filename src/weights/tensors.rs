@@ -24,6 +24,14 @@ pub enum Encoding {
     Unsupported(String),
 }
 
+impl Encoding {
+    /// The kind that is read and written under this name, in upper or lower case.
+    pub fn parse(name: &str) -> Option<Self> {
+        let kinds = Element::ALL.map(Self::Plain).into_iter().chain(Block::ALL.map(Self::Blocks));
+        kinds.into_iter().find(|kind| kind.to_string().eq_ignore_ascii_case(name))
+    }
+}
+
 impl std::fmt::Display for Encoding {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
@@ -84,6 +92,13 @@ impl Tensors {
     /// Names in alphabetical order.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.entries.keys().map(String::as_str)
+    }
+
+    /// Names in the order in which the tensors lie in the file.
+    pub(super) fn names_in_place(&self) -> Vec<&str> {
+        let mut entries: Vec<_> = self.entries.iter().collect();
+        entries.sort_by_key(|(_, entry)| entry.offset);
+        entries.into_iter().map(|(name, _)| name.as_str()).collect()
     }
 
     /// Row-major shape of a tensor.

@@ -39,11 +39,7 @@ impl WholeFile {
     ///
     /// # Errors
     /// What `fill` and `failed` return; the file is then as it was, and nothing is beside it.
-    pub fn write_with<E>(
-        &self,
-        failed: impl Fn(io::Error) -> E,
-        fill: impl FnOnce(&mut dyn io::Write) -> Result<(), E>,
-    ) -> Result<(), E> {
+    pub fn write_with<E>(&self, failed: impl Fn(io::Error) -> E, fill: impl FnOnce(&mut dyn io::Write) -> Result<(), E>) -> Result<(), E> {
         let mut file = io::BufWriter::new(self.temporary().map_err(&failed)?);
         fill(&mut file)?;
         let file = file.into_inner().map_err(|error| failed(error.into_error()))?;

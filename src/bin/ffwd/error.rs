@@ -3,10 +3,13 @@
 use std::error::Error;
 use std::io;
 use std::path::PathBuf;
+use std::process::ExitCode;
 
 use ffwd::names::UnknownName;
 use ffwd::weights::WeightsError;
 use thiserror::Error;
+
+use crate::interrupt;
 
 /// Why a subcommand failed; printed as one line.
 #[derive(Debug, Error)]
@@ -43,6 +46,14 @@ impl CliError {
     /// Whether the reader of our output left, which is no failure.
     pub fn is_broken_pipe(&self) -> bool {
         matches!(self, Self::Stdout(error) if error.kind() == io::ErrorKind::BrokenPipe)
+    }
+
+    /// What the process exits with.
+    pub fn exit_code(&self) -> ExitCode {
+        match self {
+            Self::Weights(WeightsError::Stopped { .. }) => interrupt::EXIT_CODE.into(),
+            _ => ExitCode::FAILURE,
+        }
     }
 }
 

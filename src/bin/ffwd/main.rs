@@ -9,9 +9,11 @@ mod devices;
 mod error;
 mod ffn;
 mod files;
+mod interrupt;
 mod plan;
 mod plot;
 mod progress;
+mod quantize;
 mod report;
 mod run;
 mod table;
@@ -56,6 +58,8 @@ enum Command {
     Plan(plan::Args),
     /// Train networks that differ in their activation side by side, and compare them
     Train(Box<train::Args>),
+    /// Convert the feed-forward matrices of a model to another kind, quantised or not
+    Quantize(quantize::Args),
     /// Draw activations and their derivatives
     Plot(plot::Args),
     /// Make one page of what `ffwd bench --json` wrote on several adapters
@@ -75,6 +79,7 @@ fn main() -> ExitCode {
         Command::Tune(args) => tune::run(&args, &adapter, &mut out),
         Command::Plan(args) => plan::run(&args, &mut out),
         Command::Train(args) => train::run(&args, &adapter, &mut out),
+        Command::Quantize(args) => quantize::run(&args, &mut out),
         Command::Plot(args) => plot::run(&args, &adapter, &mut out),
         Command::Report(args) => report::run(&args, &mut out),
     };
@@ -85,7 +90,7 @@ fn main() -> ExitCode {
         Err(error) => {
             // Where not even this can be written, the exit code tells.
             let _ = writeln!(std::io::stderr(), "error: {}", error::with_causes(&error));
-            ExitCode::FAILURE
+            error.exit_code()
         }
     }
 }

@@ -194,11 +194,8 @@ fn scales(x: &[f32; Block::LONGEST], d: f32, m: f32, groups: &[Group; GROUPS], l
         }
     }
     let determinant = uu * vv - uv * uv;
-    let (fit_d, fit_m) = if determinant > 0.0 {
-        ((ux * vv - vx * uv) / determinant, (vx * uu - ux * uv) / determinant)
-    } else {
-        (ux / uu, vx / vv)
-    };
+    let (fit_d, fit_m) =
+        if determinant > 0.0 { ((ux * vv - vx * uv) / determinant, (vx * uu - ux * uv) / determinant) } else { (ux / uu, vx / vv) };
     let rounded = |fit: f32, old| if fit > 0.0 && fit.is_finite() { f16::from_f32(fit).to_f32() } else { old };
     (rounded(fit_d, d), rounded(fit_m, m))
 }

@@ -74,17 +74,20 @@ fn longer_blocks_lose_less_than_shorter_ones() {
     }
 }
 
-/// What can be coded exactly is: every level of every kind.
+/// What can be coded exactly is: every level of every kind. The scales of the longer ones are parts of f16 numbers, which are
+/// as near as those are.
 #[test]
 fn levels_stay() {
     for kind in Block::ALL {
         let level = |i: usize| match kind {
             Block::Q8_0 => i as f32 - 127.0,
             Block::MXFP4 => [0.0, 0.5, -6.0][i % 3],
+            Block::Q5_1 => (i % 32) as f32 - 16.0,
             _ => (i % 16) as f32 - 8.0,
         };
         let values: Vec<f32> = (0..kind.len()).map(level).collect();
-        assert_eq!(error(kind, &values), 0.0, "{kind:?}");
+        let error = error(kind, &values);
+        assert!(if kind.len() == 32 { error == 0.0 } else { error <= 2_f64.powi(-11) }, "{kind:?}: {error}");
         let zeros = vec![0.0; 2 * kind.len()];
         let mut back = Vec::new();
         kind.dequantise(&kind.quantise(&zeros).unwrap(), &mut back);

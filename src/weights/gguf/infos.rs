@@ -71,7 +71,7 @@ fn place(info: &Info, data: Option<u64>, alignment: u64, size: u64, file: &Path)
     let bytes = match layout(&info.encoding) {
         Some(Layout { len, size, .. }) => {
             let row = info.dims.first().copied().unwrap_or(1);
-            if row % len != 0 {
+            if !row.is_multiple_of(len) {
                 let kind = info.encoding.to_string();
                 return Err(WeightsError::PartialBlock { file: owned(), tensor: tensor(), kind, row, block: len });
             }

@@ -79,7 +79,7 @@ impl Gguf {
     }
 
     /// Every key in the file's order, with the bytes of its value: its type and what follows, arrays included.
-    fn stored_metadata(&self) -> Result<Vec<(&str, &[u8])>> {
+    pub(super) fn stored_metadata(&self) -> Result<Vec<(&str, &[u8])>> {
         let bytes = self.tensors.store.bytes().map_err(|error| failed(&self.tensors.file, error))?;
         let mut pairs: Vec<_> = self.metadata.iter().collect();
         pairs.sort_by_key(|(_, pair)| pair.place.start);

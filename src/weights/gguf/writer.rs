@@ -1,6 +1,6 @@
 //! Writing GGUF version 3: the header first, then one tensor after the other, none of which need be in memory.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::io::{self, Write};
 use std::path::Path;
 
@@ -50,6 +50,13 @@ impl GgufWriter {
     pub fn with_metadata_of(file: &Gguf) -> Result<Self> {
         let pairs = file.stored_metadata()?.into_iter().map(|(key, stored)| (key.to_owned(), stored.to_vec())).collect();
         Ok(Self { pairs, alignment: file.alignment, tensors: Vec::new() })
+    }
+
+    /// With texts by name; a text for `general.alignment`, which is a number, is left out.
+    pub fn with_texts(texts: &BTreeMap<String, String>) -> Self {
+        let stored = |(key, text): (&String, &String)| Some((key.clone(), Value::String(text.clone()).stored()?));
+        let pairs = texts.iter().filter(|(key, _)| *key != ALIGNMENT).filter_map(stored).collect();
+        Self { pairs, ..Self::default() }
     }
 
     /// Adds a value where the key has none yet. Returns whether it did: arrays, of which a [`Value`] has only the length, and
@@ -151,7 +158,7 @@ impl Planned {
         if dims.contains(&0) {
             return Err(WeightsError::ZeroDimension { file: file(), tensor: tensor(), shape: dims });
         }
-        if row % len != 0 {
+        if !row.is_multiple_of(len) {
             return Err(WeightsError::PartialBlock { file: file(), tensor: tensor(), kind: self.encoding.to_string(), row, block: len });
         }
         let elements = dims.iter().try_fold(1_u64, |n, dim| n.checked_mul(*dim));

@@ -9,7 +9,6 @@ mod setup;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::Parser as _;
@@ -21,6 +20,7 @@ use serde_json::json;
 use crate::adapter::AdapterArgs;
 use crate::error::{CliError, message};
 use crate::files::Output;
+use crate::interrupt::{self, Second};
 use crate::plot::renderer;
 use crate::progress::bar;
 use crate::table::{self, Align};
@@ -86,7 +86,7 @@ pub fn run(args: &Args, adapter: &AdapterArgs, out: &mut dyn Write) -> Result<()
     let (json, picture, _) = (checked(&args.json)?, checked(&args.picture)?, checked(&args.checkpoint)?);
     let render = args.picture.as_deref().map(renderer).transpose()?;
     let (mut comparison, note) = Comparison::new(args, adapter)?;
-    let stop = stop_on_interrupt()?;
+    let stop = interrupt::flag(Second::Ends)?;
     writeln!(out, "{}: {}", comparison.adapter, comparison.task)?;
     if let Some(note) = note {
         writeln!(out, "{note}")?;
@@ -131,21 +131,6 @@ fn parsed(path: &Path, arguments: &[String]) -> Result<Args, CliError> {
             let reason = error.to_string();
             message(format!("{}: made by a command line that is not understood: {}", path.display(), reason.lines().next().unwrap_or("")))
         }
-    }
-}
-
-/// A flag that Ctrl-C raises. The second Ctrl-C ends the process.
-fn stop_on_interrupt() -> Result<Arc<AtomicBool>, CliError> {
-    let stop = Arc::new(AtomicBool::new(false));
-    let raised = stop.clone();
-    let handler = move || {
-        if raised.swap(true, Ordering::SeqCst) {
-            std::process::exit(130);
-        }
-    };
-    match ctrlc::set_handler(handler) {
-        Ok(()) => Ok(stop),
-        Err(error) => message(format!("cannot listen for Ctrl-C: {error}")),
     }
 }
 
