@@ -1,4 +1,4 @@
-//! Quantised weights: the formats that files hold, and the numbers they stand for.
+//! Quantised weights: the formats that files hold, the numbers they stand for, and how they lie in GPU memory.
 
 mod block;
 mod int4;
