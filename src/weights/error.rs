@@ -81,6 +81,9 @@ pub enum WeightsError {
     /// Writing was stopped by whoever asked for it.
     #[error("stopped; {} was not written", .file.display())]
     Stopped { file: PathBuf },
+    /// Elements of another kind than their meaning needs.
+    #[error("{}: tensor {tensor:?} is {found}; {expected} is needed", .file.display())]
+    Kind { file: PathBuf, tensor: String, found: String, expected: String },
     /// No such tensor.
     #[error("{}: no tensor {tensor:?}; {}", .file.display(), nearest_text(.nearest))]
     MissingTensor { file: PathBuf, tensor: String, nearest: Vec<String> },
@@ -109,7 +112,7 @@ pub enum WeightsError {
     #[error("{}: {tensor:?} belongs to the network, but what it means is not known", .file.display())]
     NotUnderstood { file: PathBuf, tensor: String },
     /// Gate and up in one tensor, which cannot be halved.
-    #[error("{}: {tensor:?} of shape {shape:?} holds gate and up, but its rows cannot be halved", .file.display())]
+    #[error("{}: {tensor:?} of shape {shape:?} holds gate and up, but they cannot be halved", .file.display())]
     OddRows { file: PathBuf, tensor: String, shape: Vec<usize> },
     /// The operands do not fit together.
     #[error("{}: layer {layer}: {mismatch}", .file.display())]
@@ -122,9 +125,46 @@ pub enum WeightsError {
     /// A directory without a model that we read.
     #[error("{}: no model.safetensors and no model.safetensors.index.json in this directory", .dir.display())]
     NoModel { dir: PathBuf },
+    /// The settings say one thing and the tensors another.
+    #[error("{}: {:?} is {}, but {:?} says {}", .file.display(), .difference.one, .difference.says, .difference.other, .difference.found)]
+    Disagreement { file: PathBuf, difference: Box<Difference> },
+    /// The settings and the tensors disagree on what a layer is.
+    #[error("{}: layer {layer} is {said} by {key:?}, but its tensors are {found}", .file.display())]
+    LayerKind { file: PathBuf, layer: usize, key: String, said: String, found: String },
+    /// The settings do not say what is needed.
+    #[error("{}: {what}: not said; it would be in {}", .file.display(), list(.keys))]
+    Unsaid { file: PathBuf, what: &'static str, keys: Vec<String> },
+    /// A setting that is not read.
+    #[error("{}: {key:?} is {found}; {expected} is read", .file.display())]
+    Setting { file: PathBuf, key: String, found: String, expected: String },
+    /// Two tensors that should be alike.
+    #[error("{}: {:?} is {}, but {:?} is {}", .file.display(), .difference.one, .difference.says, .difference.other, .difference.found)]
+    Unlike { file: PathBuf, difference: Box<Difference> },
+    /// A tensor whose shape does not go with the others'.
+    #[error("{}: {tensor:?} has shape {found:?}, expected {expected}", .file.display())]
+    TensorShape { file: PathBuf, tensor: String, found: Vec<usize>, expected: String },
+    /// A number within a tensor that has no meaning.
+    #[error("{}: {tensor:?}: {what} is {found}; {expected}", .file.display())]
+    Content { file: PathBuf, tensor: String, what: String, found: i64, expected: String },
+    /// A mixture of experts where one network was asked for.
+    #[error("{}: layer {layer} is a mixture of {experts} experts, not one feed-forward network", .file.display())]
+    Mixture { file: PathBuf, layer: usize, experts: usize },
     /// A shard outside its directory.
     #[error("{}: the shard {shard:?} of {tensor:?} is not a file name", .file.display())]
     ShardName { file: PathBuf, tensor: String, shard: String },
+}
+
+/// Two names, and what each stands for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Difference {
+    /// A setting or a tensor.
+    pub one: String,
+    /// What it says or is.
+    pub says: String,
+    /// A tensor; of a model's layers the last one's prefix.
+    pub other: String,
+    /// What that says or is.
+    pub found: String,
 }
 
 /// Two operands whose shapes do not fit together.

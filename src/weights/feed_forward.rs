@@ -1,10 +1,10 @@
 //! The operands of one feed-forward network, checked against each other.
 
-use std::path::Path;
-
-use super::error::{Result, ShapeMismatch, WeightsError};
+use super::config::Config;
+use super::error::{Result, ShapeMismatch};
 use super::host::{HostTensor, HostWeight};
-use super::schemes::{self, Role};
+use super::layer::Layer;
+use super::schemes::survey;
 use super::tensors::Tensors;
 
 /// One network's weights `[out, in]`, its biases where it has them, and its activation where the file says it.
@@ -57,7 +57,8 @@ impl FeedForwardWeights {
     /// # Errors
     /// [`WeightsError::NoFeedForward`], [`WeightsError::MissingLayer`] and the others that say what does not fit.
     pub fn from_tensors(tensors: &Tensors, layer: usize) -> Result<Self> {
-        assemble(tensors.file(), &tensors.names().collect::<Vec<_>>(), layer, |name| tensors.weight(name))
+        let (config, survey) = (Config::default(), survey(tensors.file(), tensors.names())?);
+        Layer::find(tensors, &config, &survey, layer)?.read()?.into_feed_forward(tensors.file(), layer)
     }
 
     /// Width of the network's input and output.
@@ -117,35 +118,8 @@ impl FeedForwardWeights {
     /// # Errors
     /// [`ShapeMismatch`] with the operand and both shapes.
     pub fn check(&self) -> std::result::Result<(), ShapeMismatch> {
-        let reference = if matches!(self, Self::Dense { .. }) { "w1" } else { "w_gate" };
-        let first = self.first().shape();
-        let mismatch = |operand, found: &[usize], expected| ShapeMismatch {
-            operand,
-            found: found.to_vec(),
-            expected,
-            reference,
-            reference_shape: first.to_vec(),
-        };
-        let [d_ff, d_model] = *first else {
-            return Err(mismatch(reference, first, "[d_ff, d_model]".into()));
-        };
-        // With one width zero the other could be any number, with not a byte in the file to back it.
-        if d_ff == 0 || d_model == 0 {
-            return Err(mismatch(reference, first, "[d_ff, d_model] without a zero".into()));
-        }
-        for (name, operand) in self.operands() {
-            let shape = operand.shape();
-            let expected = match name {
-                "w2" | "w_down" => vec![d_model, d_ff],
-                "b2" | "b_down" => vec![d_model],
-                "b1" | "b_gate" | "b_up" => vec![d_ff],
-                _ => vec![d_ff, d_model],
-            };
-            if shape != expected {
-                return Err(mismatch(name, shape, format!("{expected:?}")));
-            }
-        }
-        Ok(())
+        let shapes: Vec<_> = self.operands().into_iter().map(|(name, operand)| (name, operand.shape())).collect();
+        check_shapes(&shapes).map(|_| ())
     }
 
     /// The same with every quantised matrix in f32, which holds its numbers exactly: gradients need plain ones.
@@ -160,76 +134,45 @@ impl FeedForwardWeights {
             }
         }
     }
+}
 
-    pub(super) fn with_activation(mut self, name: Option<String>) -> Self {
-        match &mut self {
-            Self::Dense { activation, .. } | Self::Gated { activation, .. } => *activation = name,
-        }
-        self
+/// Whether operands fit together, the first of which is `w1` or `w_gate`: `[d_ff, d_model]`.
+pub(super) fn check_shapes(operands: &[(&'static str, &[usize])]) -> std::result::Result<[usize; 2], ShapeMismatch> {
+    let (reference, first) = operands.first().copied().unwrap_or(("w1", &[]));
+    let mismatch = |operand, found: &[usize], expected| ShapeMismatch {
+        operand,
+        found: found.to_vec(),
+        expected,
+        reference,
+        reference_shape: first.to_vec(),
+    };
+    let [d_ff, d_model] = *first else {
+        return Err(mismatch(reference, first, "[d_ff, d_model]".into()));
+    };
+    // With one width zero the other could be any number, with not a byte in the file to back it.
+    if d_ff == 0 || d_model == 0 {
+        return Err(mismatch(reference, first, "[d_ff, d_model] without a zero".into()));
     }
-}
-
-/// A weight and its bias, where it has one.
-type Linear = (HostWeight, Option<HostTensor>);
-
-/// Finds a layer among `names`, and fetches and checks its operands.
-pub(super) fn assemble(
-    file: &Path,
-    names: &[&str],
-    layer: usize,
-    mut fetch: impl FnMut(&str) -> Result<HostWeight>,
-) -> Result<FeedForwardWeights> {
-    let found = schemes::find(file, names, layer)?;
-    let mut linear = |role| -> Result<Linear> {
-        let weight = fetch(&found.needed(role, file, layer)?)?;
-        Ok((weight, found.bias(role).map(|name| fetch(&name).map(HostWeight::into_plain)).transpose()?))
-    };
-    let has = |role| found.weight(role).or_else(|| found.bias(role));
-
-    let weights = if let Some(fused) = has(Role::GateUp) {
-        if let Some(other) = has(Role::Gate).or_else(|| has(Role::Up)) {
-            return Err(WeightsError::Conflict { file: file.to_owned(), tensor: fused, other });
-        }
-        let (gate, up) = halves(linear(Role::GateUp)?, file, &fused)?;
-        gated(gate, up, linear(Role::Down)?)
-    } else if has(Role::Gate).is_some() {
-        gated(linear(Role::Gate)?, linear(Role::Up)?, linear(Role::Down)?)
-    } else {
-        let (up, down) = (linear(Role::Up)?, linear(Role::Down)?);
-        let holds_gate = match (up.0.shape(), down.0.shape()) {
-            ([rows, _], [_, d_ff]) => found.scheme.up_may_hold_gate && d_ff.checked_mul(2) == Some(*rows),
-            _ => false,
+    for (name, shape) in operands {
+        let expected = match *name {
+            "w2" | "w_down" => vec![d_model, d_ff],
+            "b2" | "b_down" => vec![d_model],
+            "b1" | "b_gate" | "b_up" => vec![d_ff],
+            _ => vec![d_ff, d_model],
         };
-        if holds_gate {
-            let (gate, up) = halves(up, file, &has(Role::Up).unwrap_or_default())?;
-            gated(gate, up, down)
-        } else {
-            let ((w1, b1), (w2, b2)) = (up, down);
-            FeedForwardWeights::Dense { w1, b1, w2, b2, activation: None }
+        if *shape != expected {
+            return Err(mismatch(name, shape, format!("{expected:?}")));
         }
-    };
-    weights.check().map_err(|mismatch| WeightsError::Shape { file: file.to_owned(), layer, mismatch: Box::new(mismatch) })?;
-    Ok(weights)
-}
-
-fn gated((w_gate, b_gate): Linear, (w_up, b_up): Linear, (w_down, b_down): Linear) -> FeedForwardWeights {
-    FeedForwardWeights::Gated { w_gate, b_gate, w_up, b_up, w_down, b_down, activation: None }
-}
-
-/// Gate and up out of one linear map that holds the gate's rows first (Phi-3, `LLM_FFN_SWIGLU` in llama.cpp).
-fn halves((weight, bias): Linear, file: &Path, name: &str) -> Result<(Linear, Linear)> {
-    let odd = |shape: &[usize]| WeightsError::OddRows { file: file.to_owned(), tensor: name.to_owned(), shape: shape.to_vec() };
-    let (gate, up) = weight.halves().ok_or_else(|| odd(weight.shape()))?;
-    let (b_gate, b_up) = bias.map(|bias| bias.halves().ok_or_else(|| odd(&bias.shape))).transpose()?.unzip();
-    Ok(((gate, b_gate), (up, b_up)))
+    }
+    Ok([d_ff, d_model])
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::element::Element;
-    use crate::weights::Gguf;
     use crate::weights::testing::Builder;
+    use crate::weights::{Gguf, WeightsError};
 
     /// Tensors that count up, f32; `d_model` is 2 and `d_ff` 3 where they fit.
     fn load(tensors: &[(&str, &[u64])], layer: usize) -> Result<FeedForwardWeights> {

@@ -62,18 +62,6 @@ impl HostTensor {
             found: self.data.bytes.len(),
         })
     }
-
-    /// The first and the second half of the rows (of the elements, for a vector); `None` where they are odd.
-    pub(super) fn halves(&self) -> Option<(Self, Self)> {
-        let (rows, rest) = self.shape.split_first()?;
-        if rows % 2 != 0 {
-            return None;
-        }
-        let shape: Vec<usize> = std::iter::once(rows / 2).chain(rest.iter().copied()).collect();
-        let (first, second) = self.data.bytes.split_at_checked(self.data.bytes.len() / 2)?;
-        let half = |bytes: &[u8]| Self { shape: shape.clone(), data: HostData { element: self.data.element, bytes: bytes.to_vec() } };
-        Some((half(first), half(second)))
-    }
 }
 
 /// A weight `[out, in]` in host memory, as its file has it.
@@ -147,41 +135,6 @@ impl HostWeight {
             }
         }
     }
-
-    /// The first and the second half of the rows; `None` where they are odd. Of int4 each half is what the whole is.
-    pub(super) fn halves(&self) -> Option<(Self, Self)> {
-        match self {
-            Self::Plain(tensor) => tensor.halves().map(|(first, second)| (Self::Plain(first), Self::Plain(second))),
-            Self::Blocks { shape, block, bytes } => {
-                let (rows, rest) = shape.split_first().filter(|(rows, _)| **rows % 2 == 0)?;
-                let shape: Vec<usize> = std::iter::once(rows / 2).chain(rest.iter().copied()).collect();
-                let (first, second) = bytes.split_at_checked(bytes.len() / 2)?;
-                let half = |bytes: &[u8]| Self::Blocks { shape: shape.clone(), block: *block, bytes: bytes.to_vec() };
-                Some((half(first), half(second)))
-            }
-            Self::Int4(int4) => {
-                let [rows, cols] = int4.shape;
-                if rows % 2 != 0 {
-                    return None;
-                }
-                let half = |second: bool| {
-                    fn part<T: Clone>(all: &[T], second: bool) -> Vec<T> {
-                        let (a, b) = all.split_at(all.len() / 2);
-                        if second { b.to_vec() } else { a.to_vec() }
-                    }
-                    Self::Int4(Int4 {
-                        shape: [rows / 2, cols],
-                        group: int4.group,
-                        codes: part(&int4.codes, second),
-                        scales: part(&int4.scales, second),
-                        zeros: part(&int4.zeros, second),
-                        order: int4.order.clone(),
-                    })
-                };
-                Some((half(false), half(true)))
-            }
-        }
-    }
 }
 
 impl From<HostTensor> for HostWeight {
@@ -200,11 +153,7 @@ mod tests {
             let tensor = HostTensor::new(&[2, 2], element, &[1.0, -2.0, 0.5, 3.0]).unwrap();
             assert_eq!(tensor.element(), element);
             assert_eq!(tensor.to_f32(), [1.0, -2.0, 0.5, 3.0]);
-            let (first, second) = tensor.halves().unwrap();
-            assert_eq!((first.shape, first.data.to_f32()), (vec![1, 2], vec![1.0, -2.0]));
-            assert_eq!(second.to_f32(), [0.5, 3.0]);
         }
-        assert!(HostTensor::new(&[3], Element::F16, &[0.0; 3]).unwrap().halves().is_none());
     }
 
     #[test]

@@ -6,32 +6,45 @@
 //! stays half precision and quantised weights stay quantised, unless they are asked for as plain numbers.
 //!
 //! ```no_run
-//! let weights = ffwd::weights::load_feed_forward("llama.gguf".as_ref(), 0)?;
+//! let model = ffwd::weights::Model::open("llama.gguf")?;
+//! println!("{:?}: {} layers", model.architecture(), model.layers().len());
+//! let weights = model.feed_forward(0)?;
 //! println!("{} -> {}", weights.d_model(), weights.d_ff());
 //! # Ok::<(), ffwd::weights::WeightsError>(())
 //! ```
 
+mod config;
 pub mod convert;
 mod error;
 mod feed_forward;
 mod gguf;
 mod host;
+mod int4;
+mod layer;
 mod map;
 mod mixture;
 mod model;
+mod mxfp4;
+mod network;
+mod rearrange;
 mod safetensors;
 mod schemes;
+mod source;
+mod stored;
 mod tensors;
 #[cfg(test)]
 mod testing;
+#[cfg(test)]
+mod tests;
 mod whole_file;
 
-pub use error::{Result, ShapeMismatch, WeightsError};
+pub use error::{Difference, Result, ShapeMismatch, WeightsError};
 pub use feed_forward::{FeedForwardWeights, Operand};
 pub use gguf::{Gguf, GgufWriter, TensorSink, Value, read_gguf};
 pub use host::{HostData, HostTensor, HostWeight};
+pub use layer::{LayerFacts, LayerWeights, MixtureFacts};
 pub use mixture::MixtureWeights;
-pub use model::load_feed_forward;
+pub use model::{Model, Progress, load_feed_forward};
 pub use safetensors::{read_safetensors, write_safetensors, write_safetensors_with};
 pub use tensors::{Encoding, Tensors};
 pub use whole_file::WholeFile;

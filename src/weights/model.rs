@@ -1,106 +1,203 @@
-//! A network from a path: a file of either format, or a Hugging Face directory.
+//! A model from a path: a file of either format, or a Hugging Face directory.
 
+use std::collections::BTreeMap;
 use std::io::Read as _;
-use std::path::{Component, Path};
+use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
 
+use super::config::{Config, Said};
 use super::error::{Result, WeightsError};
-use super::feed_forward::{FeedForwardWeights, assemble};
+use super::feed_forward::FeedForwardWeights;
 use super::gguf::{MAGIC, read_gguf};
+use super::layer::{Layer, LayerFacts, LayerWeights};
 use super::safetensors::read_safetensors;
+use super::schemes::{Survey, survey};
+use super::source::{Shards, Source};
 use super::tensors::{Tensors, open};
 
 /// JSON texts beyond this are not read; a shard index of a very large model has some tens of megabytes.
-const LONGEST_JSON: u64 = 100_000_000;
-/// Gemma's configs have the first two, and mean the first.
-const ACTIVATION_KEYS: [&str; 3] = ["hidden_activation", "hidden_act", "activation_function"];
+const LONGEST_INDEX: u64 = 100_000_000;
+const LONGEST_CONFIG: u64 = 10_000_000;
 
-/// Reads layer `layer` of a GGUF or safetensors file (known by its first bytes, whatever it is called), or of a directory with
-/// `model.safetensors`, or `model.safetensors.index.json` and its shards, and `config.json`, which knows the activation.
+/// A model whose headers are read: what its layers are, and each layer's weights when they are asked for.
+///
+/// Layers are numbered as the file numbers them; of a model with an encoder and a decoder (T5) the decoder's follow the
+/// encoder's. One without feed-forward weights of a form that is read has no number.
+#[derive(Debug)]
+pub struct Model {
+    source: Box<dyn Source>,
+    config: Config,
+    survey: Survey,
+}
+
+/// How far the reading of a model's layers is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Progress {
+    /// The layer that was read last.
+    pub layer: usize,
+    /// Layers read.
+    pub done: usize,
+    /// All layers.
+    pub of: usize,
+}
+
+impl Model {
+    /// Opens a GGUF or safetensors file (known by its first bytes, whatever it is called), or a directory with
+    /// `model.safetensors` or `model.safetensors.index.json` and its shards, with `config.json`, which knows the activation and
+    /// what else the tensors do not say, and for weights quantised by AutoGPTQ `quantize_config.json`.
+    ///
+    /// # Errors
+    /// Any [`WeightsError`].
+    pub fn open(path: impl AsRef<Path>) -> Result<Self> {
+        let path = path.as_ref();
+        let (source, config) = if path.is_dir() { open_directory(path)? } else { open_file(path)? };
+        let survey = survey(source.file(), source.names())?;
+        let model = Self { source, config, survey };
+        model.check_layers().map(|()| model)
+    }
+
+    /// Holds the number of layers against the settings.
+    fn check_layers(&self) -> Result<()> {
+        let Config { layers, decoder_layers, extra_layers, .. } = &self.config;
+        for (count, said) in self.survey.stacks.iter().zip([layers.as_ref(), decoder_layers.as_ref().or(layers.as_ref())]) {
+            // One half of a model may be saved alone.
+            let Some(Said { key, value }) = said.filter(|_| *count > 0) else { continue };
+            let found = *count as u64;
+            if found < *value || found > value.saturating_add(*extra_layers) {
+                let last = self.survey.layers.values().next_back().map(|layer| layer.stem().to_owned());
+                return Err(self.config.disagreement(key, value, &last.unwrap_or_default(), found));
+            }
+        }
+        Ok(())
+    }
+
+    /// The file, or the index of the shards.
+    pub fn file(&self) -> &Path {
+        self.source.file()
+    }
+
+    /// What the model calls its architecture (`general.architecture`, `model_type`).
+    pub fn architecture(&self) -> Option<&str> {
+        self.config.name.as_deref()
+    }
+
+    /// The numbers of its layers, ascending.
+    pub fn layers(&self) -> impl ExactSizeIterator<Item = usize> + '_ {
+        self.survey.layers.keys().copied()
+    }
+
+    /// What is known of a layer without reading its weights.
+    ///
+    /// # Errors
+    /// [`WeightsError::MissingLayer`], and the others that say what does not fit.
+    pub fn facts(&self, layer: usize) -> Result<LayerFacts> {
+        Ok(self.find(layer)?.facts())
+    }
+
+    /// Reads a layer; nothing of it was in memory before.
+    ///
+    /// # Errors
+    /// As [`Model::facts`], and [`WeightsError::Io`].
+    pub fn layer(&self, layer: usize) -> Result<LayerWeights> {
+        self.find(layer)?.read()
+    }
+
+    /// Reads a layer that is one network.
+    ///
+    /// # Errors
+    /// As [`Model::layer`], and [`WeightsError::Mixture`].
+    pub fn feed_forward(&self, layer: usize) -> Result<FeedForwardWeights> {
+        let found = self.find(layer)?;
+        if let Some(mixture) = found.facts().mixture {
+            return Err(WeightsError::Mixture { file: self.file().to_owned(), layer, experts: mixture.experts });
+        }
+        found.read()?.into_feed_forward(self.file(), layer)
+    }
+
+    /// Reads every layer, one after the other: each is read when it is asked for, so memory holds what the caller keeps.
+    pub fn read_layers(&self) -> impl ExactSizeIterator<Item = Result<(Progress, LayerWeights)>> + '_ {
+        let of = self.layers().len();
+        self.layers().enumerate().map(move |(i, layer)| Ok((Progress { layer, done: i + 1, of }, self.layer(layer)?)))
+    }
+
+    fn find(&self, layer: usize) -> Result<Layer<'_>> {
+        Layer::find(self.source.as_ref(), &self.config, &self.survey, layer)
+    }
+}
+
+/// Reads one network of a model: [`Model::open`] and [`Model::feed_forward`].
 ///
 /// # Errors
 /// Any [`WeightsError`].
 pub fn load_feed_forward(path: &Path, layer: usize) -> Result<FeedForwardWeights> {
-    if !path.is_dir() {
-        return FeedForwardWeights::from_tensors(&read_file(path)?, layer);
-    }
-    let (whole, index) = (path.join("model.safetensors"), path.join("model.safetensors.index.json"));
-    let weights = if whole.exists() {
-        FeedForwardWeights::from_tensors(&read_safetensors(&whole)?, layer)?
-    } else if index.exists() {
-        from_shards(path, &index, layer)?
-    } else {
-        return Err(WeightsError::NoModel { dir: path.to_owned() });
-    };
-    Ok(weights.with_activation(configured_activation(&path.join("config.json"))?))
+    Model::open(path)?.feed_forward(layer)
 }
 
-/// Opens a file of either format.
-fn read_file(path: &Path) -> Result<Tensors> {
+/// A file of either format.
+fn open_file(path: &Path) -> Result<(Box<dyn Source>, Config)> {
     let (file, size) = open(path)?;
     let mut start = Vec::new();
     file.take(9).read_to_end(&mut start).map_err(|error| WeightsError::Io { file: path.to_owned(), doing: "read", error })?;
-    if start.starts_with(&MAGIC) {
-        return read_gguf(path).map(Tensors::from);
-    }
+    let has_extension = |name: &str| path.extension().is_some_and(|e| e.eq_ignore_ascii_case(name));
     // Safetensors has no magic: a length within the file, then a JSON object.
     let is_safetensors = match start.split_first_chunk() {
         Some((length, b"{")) => u64::from_le_bytes(*length) <= size.saturating_sub(8),
         _ => false,
     };
-    if is_safetensors || path.extension().is_some_and(|e| e.eq_ignore_ascii_case("safetensors")) {
-        return read_safetensors(path);
+    let is_gguf = start.starts_with(&MAGIC);
+    if !is_gguf && (is_safetensors || has_extension("safetensors")) {
+        return Ok((Box::new(read_safetensors(path)?), Config::default()));
     }
-    if path.extension().is_some_and(|e| e.eq_ignore_ascii_case("gguf")) {
-        return read_gguf(path).map(Tensors::from);
+    if is_gguf || has_extension("gguf") {
+        let gguf = read_gguf(path)?;
+        let config = Config::from_gguf(&gguf)?;
+        return Ok((Box::new(Tensors::from(gguf)), config));
     }
     Err(WeightsError::UnknownFormat { file: path.to_owned(), start: start.escape_ascii().to_string() })
 }
 
-/// Reads one layer from the shards that hold it.
-fn from_shards(directory: &Path, index: &Path, layer: usize) -> Result<FeedForwardWeights> {
-    let text = read_json(index, "shard index")?;
-    let Some(Value::Object(shards)) = text.get("weight_map") else {
-        return Err(bad_json(index, "shard index", "no object \"weight_map\"".into()));
+/// A directory as Hugging Face has them.
+fn open_directory(path: &Path) -> Result<(Box<dyn Source>, Config)> {
+    let (whole, index) = (path.join("model.safetensors"), path.join("model.safetensors.index.json"));
+    let source: Box<dyn Source> = if whole.exists() {
+        Box::new(read_safetensors(&whole)?)
+    } else if index.exists() {
+        Box::new(Shards::new(&index, path, shards(&index)?))
+    } else {
+        return Err(WeightsError::NoModel { dir: path.to_owned() });
     };
-    let names: Vec<&str> = shards.keys().map(String::as_str).collect();
-    assemble(index, &names, layer, |tensor| {
-        let shard = shards.get(tensor).and_then(Value::as_str).unwrap_or_default();
-        // A file beside the index and nowhere else: an index may come from anyone.
-        let mut parts = Path::new(shard).components();
-        if !matches!((parts.next(), parts.next()), (Some(Component::Normal(_)), None)) {
-            let (file, tensor, shard) = (index.to_owned(), tensor.to_owned(), shard.to_owned());
-            return Err(WeightsError::ShardName { file, tensor, shard });
-        }
-        read_safetensors(directory.join(shard))?.weight(tensor)
-    })
+    let file = path.join("config.json");
+    if !file.exists() {
+        return Ok((source, Config::default()));
+    }
+    let config = read_json(&file, "config", LONGEST_CONFIG)?;
+    let quantisation: Option<(PathBuf, _)> = match path.join("quantize_config.json") {
+        file if file.exists() => Some((file.clone(), read_json(&file, "quantisation config", LONGEST_CONFIG)?)),
+        _ => None,
+    };
+    let config = Config::from_json(&file, &config, quantisation.as_ref().map(|(file, object)| (file.as_path(), object)))?;
+    Ok((source, config))
 }
 
-/// What `config.json` calls the activation; `None` where there is no such file, or it does not say.
-fn configured_activation(config: &Path) -> Result<Option<String>> {
-    if !config.exists() {
-        return Ok(None);
-    }
-    let text = read_json(config, "config")?;
-    // Models that see have their language model's settings one level down.
-    let inner = text.get("text_config").and_then(Value::as_object);
-    for object in std::iter::once(&text).chain(inner) {
-        for key in ACTIVATION_KEYS {
-            match object.get(key) {
-                None | Some(Value::Null) => {}
-                Some(Value::String(name)) => return Ok(Some(name.clone())),
-                Some(_) => return Err(bad_json(config, "config", format!("{key:?} is not a string"))),
-            }
-        }
-    }
-    Ok(None)
+/// The shard of each tensor.
+fn shards(index: &Path) -> Result<BTreeMap<String, String>> {
+    let what = "shard index";
+    let mut text = read_json(index, what, LONGEST_INDEX)?;
+    let Some(Value::Object(shards)) = text.remove("weight_map") else {
+        return Err(bad_json(index, what, "no object \"weight_map\"".into()));
+    };
+    let shard = |(tensor, shard): (String, Value)| match shard {
+        Value::String(shard) => Ok((tensor, shard)),
+        _ => Err(bad_json(index, what, format!("the shard of {tensor:?} is not a string"))),
+    };
+    shards.into_iter().map(shard).collect()
 }
 
-fn read_json(path: &Path, what: &'static str) -> Result<Map<String, Value>> {
+fn read_json(path: &Path, what: &'static str, longest: u64) -> Result<Map<String, Value>> {
     let (file, size) = open(path)?;
-    if size > LONGEST_JSON {
-        return Err(WeightsError::Count { file: path.to_owned(), what: format!("bytes of {what}"), claimed: size, room: LONGEST_JSON });
+    if size > longest {
+        return Err(WeightsError::Count { file: path.to_owned(), what: format!("bytes of {what}"), claimed: size, room: longest });
     }
     let mut text = Vec::new();
     file.take(size).read_to_end(&mut text).map_err(|error| WeightsError::Io { file: path.to_owned(), doing: "read", error })?;

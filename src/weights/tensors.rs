@@ -135,13 +135,7 @@ impl Tensors {
     /// it does not fit into memory, [`WeightsError::Io`].
     pub fn weight(&self, name: &str) -> Result<HostWeight> {
         let entry = self.entries.get(name).ok_or_else(|| missing(&self.file, name, self.names()))?;
-        let read = || {
-            let stored = self.bytes_of(entry)?;
-            let mut bytes = Vec::new();
-            bytes.try_reserve_exact(stored.len()).map_err(|_| self.too_large(name, &entry.shape))?;
-            bytes.extend_from_slice(stored);
-            Ok(bytes)
-        };
+        let read = || self.copied(name, entry);
         let shape = entry.shape.clone();
         match &entry.encoding {
             Encoding::Plain(element) => {
@@ -154,6 +148,32 @@ impl Tensors {
                 Err(WeightsError::Unsupported { file: self.file.clone(), tensor: name.to_owned(), kind: kind.clone() })
             }
         }
+    }
+
+    /// The bytes of a tensor of integers, which no weight is made of alone; `kind` is what they have to be.
+    pub(super) fn raw(&self, name: &str, kind: &str) -> Result<Vec<u8>> {
+        let entry = self.entries.get(name).ok_or_else(|| missing(&self.file, name, self.names()))?;
+        if entry.encoding.to_string() != kind {
+            let (tensor, found) = (name.to_owned(), entry.encoding.to_string());
+            return Err(WeightsError::Kind { file: self.file.clone(), tensor, found, expected: kind.to_owned() });
+        }
+        let bytes = self.copied(name, entry)?;
+        let size = if kind == "I32" { 4 } else { 1 };
+        let expected = entry.shape.iter().try_fold(size, |n: usize, d| n.checked_mul(*d));
+        if expected == Some(bytes.len()) {
+            return Ok(bytes);
+        }
+        let expected = expected.map_or("more than 2^64".into(), |n| n.to_string());
+        Err(WeightsError::Bytes { tensor: name.to_owned(), shape: entry.shape.clone(), expected, found: bytes.len() })
+    }
+
+    /// A copy of a tensor's bytes.
+    fn copied(&self, name: &str, entry: &Entry) -> Result<Vec<u8>> {
+        let stored = self.bytes_of(entry)?;
+        let mut bytes = Vec::new();
+        bytes.try_reserve_exact(stored.len()).map_err(|_| self.too_large(name, &entry.shape))?;
+        bytes.extend_from_slice(stored);
+        Ok(bytes)
     }
 
     /// The bytes of one tensor where they lie, whatever its kind. Ask again rather than keep them: the file may be cut short.

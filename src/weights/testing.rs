@@ -1,4 +1,13 @@
-//! Files for the tests of this room: a writer of GGUF files, true or lying, and a breaker of any file.
+//! Files for the tests of this room: a writer of GGUF files, true or lying, directories as Hugging Face has them, and a breaker
+//! of any file.
+
+use std::path::Path;
+
+use ::safetensors::tensor::TensorView;
+use ::safetensors::{Dtype, SafeTensors};
+use tempfile::TempDir;
+
+use super::{Model, Result};
 
 /// A GGUF file in the making.
 pub(super) struct Builder {
@@ -65,6 +74,70 @@ impl Builder {
 
     pub fn build(&self) -> Vec<u8> {
         self.build_claiming(self.infos.len() as u64, self.pairs.len() as u64)
+    }
+}
+
+/// A tensor of a safetensors file, of any kind.
+#[derive(Clone)]
+pub(super) struct Raw {
+    pub kind: Dtype,
+    pub shape: Vec<usize>,
+    pub bytes: Vec<u8>,
+}
+
+impl Raw {
+    /// Numbers of f32 that count up from `first`.
+    pub fn counting(shape: &[usize], first: f32) -> Self {
+        let count = shape.iter().product::<usize>();
+        let bytes = (0..count).flat_map(|i| (first + i as f32).to_le_bytes()).collect();
+        Self { kind: Dtype::F32, shape: shape.to_vec(), bytes }
+    }
+
+    pub fn zeros(kind: Dtype, shape: &[usize]) -> Self {
+        let bytes = vec![0; shape.iter().product::<usize>() * kind.bitsize() / 8];
+        Self { kind, shape: shape.to_vec(), bytes }
+    }
+
+    pub fn to_f64(&self) -> Vec<f64> {
+        match self.kind {
+            Dtype::F64 => self.bytes.as_chunks().0.iter().map(|bytes| f64::from_le_bytes(*bytes)).collect(),
+            _ => crate::Element::F32.decode(&self.bytes).into_iter().map(f64::from).collect(),
+        }
+    }
+}
+
+/// Every tensor of a reference file.
+pub(super) fn golden(file: &str) -> Vec<(String, Raw)> {
+    let bytes = std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data").join(file)).unwrap();
+    let tensors = SafeTensors::deserialize(&bytes).unwrap().tensors();
+    let raw = |view: TensorView| Raw { kind: view.dtype(), shape: view.shape().to_vec(), bytes: view.data().to_vec() };
+    tensors.into_iter().map(|(name, view)| (name, raw(view))).collect()
+}
+
+/// A directory with a config and tensors.
+pub(super) struct Folder(pub TempDir);
+
+impl Folder {
+    pub fn new(config: &str, tensors: &[(String, Raw)]) -> Self {
+        let folder = Self(tempfile::tempdir().unwrap());
+        let views = tensors.iter().map(|(name, raw)| (name, TensorView::new(raw.kind, raw.shape.clone(), &raw.bytes).unwrap()));
+        folder.put("model.safetensors", &::safetensors::serialize(views, None).unwrap());
+        folder.put("config.json", config.as_bytes());
+        folder
+    }
+
+    /// Tensors of f32, the numbers of each of which count up from a hundred times its place among them.
+    pub fn counting(config: &str, tensors: &[(&str, &[usize])]) -> Self {
+        let raw = |(i, (name, shape)): (usize, &(&str, &[usize]))| ((*name).to_owned(), Raw::counting(shape, 100.0 * i as f32));
+        Self::new(config, &tensors.iter().enumerate().map(raw).collect::<Vec<_>>())
+    }
+
+    pub fn put(&self, name: &str, bytes: &[u8]) {
+        std::fs::write(self.0.path().join(name), bytes).unwrap();
+    }
+
+    pub fn model(&self) -> Result<Model> {
+        Model::open(self.0.path())
     }
 }
 
