@@ -8,6 +8,8 @@ mod errors;
 mod golden;
 #[path = "cli/json.rs"]
 mod json;
+#[path = "cli/model.rs"]
+mod model;
 #[path = "cli/plan.rs"]
 mod plan;
 #[path = "cli/quantize.rs"]

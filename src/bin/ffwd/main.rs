@@ -10,6 +10,7 @@ mod error;
 mod ffn;
 mod files;
 mod interrupt;
+mod model;
 mod plan;
 mod plot;
 mod progress;
@@ -48,6 +49,8 @@ enum Command {
     Run(run::Args),
     /// Run a feed-forward layer of a model
     Ffn(ffn::Args),
+    /// List a model's feed-forward layers: sizes, activations, experts, and how they are stored
+    Model(model::Args),
     /// Measure the accuracy contract of every function on this adapter
     Verify(verify::Args),
     /// Measure speeds beside this adapter's own ceilings
@@ -74,6 +77,7 @@ fn main() -> ExitCode {
         Command::Demo(args) => demo::run(&args, &adapter, &mut out),
         Command::Run(args) => run::run(&args, &adapter, &mut out),
         Command::Ffn(args) => ffn::run(&args, &adapter, &mut out),
+        Command::Model(args) => model::run(&args, &mut out),
         Command::Verify(args) => verify::run(&args, &adapter, &mut out),
         Command::Bench(args) => bench::run(&args, &adapter, &mut out),
         Command::Tune(args) => tune::run(&args, &adapter, &mut out),

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use crate::choice::one_of;
 use crate::error::CliError;
 use crate::files::Output;
-use crate::table::{self, Align};
+use crate::table::{self, Align, grouped};
 
 /// Options of `ffwd plan`.
 #[derive(Debug, clap::Args)]
@@ -138,17 +138,4 @@ fn json(column: &Column) -> Value {
         "weight_bytes": bytes,
         "kept_elements_per_token": by_policy(&|policy| size.kept_elements(policy)),
     })
-}
-
-/// In groups of three digits.
-fn grouped(n: u64) -> String {
-    let digits = n.to_string();
-    let mut text = String::new();
-    for (i, digit) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i).is_multiple_of(3) {
-            text.push(' ');
-        }
-        text.push(digit);
-    }
-    text
 }

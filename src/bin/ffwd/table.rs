@@ -31,3 +31,16 @@ pub fn print(out: &mut dyn Write, align: &[Align], rows: &[Vec<String>]) -> Resu
 pub fn ulps(ulp: f64, digits: usize) -> String {
     if ulp < 1e4 { format!("{ulp:.digits$}") } else { format!("{ulp:.0e}") }
 }
+
+/// In groups of three digits.
+pub fn grouped(n: u64) -> String {
+    let digits = n.to_string();
+    let mut text = String::new();
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
+            text.push(' ');
+        }
+        text.push(digit);
+    }
+    text
+}
