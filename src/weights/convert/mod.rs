@@ -40,6 +40,9 @@ pub enum Left {
     },
     /// Its numbers are of a kind that is not read.
     Unread,
+    /// All experts in one tensor under Hugging Face's names, which says nothing of whether rows are inputs (gpt-oss) or outputs
+    /// (Mixtral).
+    Experts,
 }
 
 impl std::fmt::Display for Left {
@@ -47,6 +50,7 @@ impl std::fmt::Display for Left {
         match self {
             Self::Rows { row, block } => write!(f, "rows of {row} are not whole blocks of {block}"),
             Self::Unread => f.write_str("not of a kind that is read"),
+            Self::Experts => f.write_str("experts in one tensor, whose rows may be inputs or outputs"),
         }
     }
 }
@@ -102,7 +106,11 @@ impl Conversion {
                 let (Some(shape), Some(from)) = (file.shape(name), file.encoding(name)) else { continue };
                 let wanted = shape.len() > 1 && from != to && (matrices == Matrices::All || names::is_feed_forward(name));
                 let bytes_before = file.stored(name)?.len() as u64;
-                let (becomes, left) = if wanted { converted(shape, from, to) } else { (None, None) };
+                let (becomes, left) = match wanted {
+                    true if shape.len() > 2 && names::is_fused_experts(name) => (None, Some(Left::Experts)),
+                    true => converted(shape, from, to),
+                    false => (None, None),
+                };
                 let bytes_after = becomes.unwrap_or(bytes_before);
                 let to = if becomes.is_some() { to } else { from };
                 let (name, shape, from, to) = (name.to_owned(), shape.to_vec(), from.clone(), to.clone());

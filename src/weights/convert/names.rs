@@ -28,9 +28,21 @@ pub(super) fn is_feed_forward(name: &str) -> bool {
     ggml || ANYWHERE.contains(last) || after && !attention
 }
 
+/// Whether a tensor of this name holds all experts' gate and up, or down, as Hugging Face fuses them.
+pub(super) fn is_fused_experts(name: &str) -> bool {
+    let stem = name.strip_suffix(".weight").unwrap_or(name);
+    stem.ends_with("experts.gate_up_proj") || stem.ends_with("experts.down_proj")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn fused_experts_are_known() {
+        assert!(is_fused_experts("model.layers.0.mlp.experts.gate_up_proj"));
+        assert!(!is_fused_experts("model.layers.0.mlp.experts.3.down_proj.weight"));
+    }
 
     #[test]
     fn gate_up_and_down_are_known_from_the_rest() {
