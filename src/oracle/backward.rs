@@ -72,12 +72,16 @@ pub fn dense_backward(x: &[f32], dy: &[f32], tokens: usize, weights: &DenseWeigh
 /// Where a slice is not as long as the sizes say.
 #[must_use]
 pub fn gated_backward(x: &[f32], dy: &[f32], tokens: usize, weights: &GatedWeights<'_>, gate: &Gate) -> GatedGradients {
+    through_gated(&exact(x), &exact(dy), tokens, weights, gate)
+}
+
+/// The same of numbers that have errors of their own.
+pub(super) fn through_gated(x: &[Bounded], dy: &[Bounded], tokens: usize, weights: &GatedWeights<'_>, gate: &Gate) -> GatedGradients {
     let GatedWeights { d_model, d_ff, w_gate, b_gate, w_up, b_up, w_down, .. } = *weights;
-    let (x, dy) = (exact(x), exact(dy));
-    let g = linear(&x, tokens, d_model, w_gate, b_gate, d_ff);
-    let u = linear(&x, tokens, d_model, w_up, b_up, d_ff);
+    let g = linear(x, tokens, d_model, w_gate, b_gate, d_ff);
+    let u = linear(x, tokens, d_model, w_up, b_up, d_ff);
     let hidden: Vec<_> = g.iter().zip(&u).map(|(g, u)| through_gate(gate, *g, *u, d_model)).collect();
-    let dhidden = through(&dy, tokens, d_model, w_down, d_ff);
+    let dhidden = through(dy, tokens, d_model, w_down, d_ff);
     let slopes = |g: Bounded, u: Bounded| {
         let (value, terms) = (gate_gradient(gate, g.value, u.value), gate_gradient_terms(gate, g.value, u.value));
         let by_gate = terms.0 + strayed2(g, u, d_model, |g, u| gate_gradient(gate, g, u).0);
@@ -95,28 +99,28 @@ pub fn gated_backward(x: &[f32], dy: &[f32], tokens: usize, weights: &GatedWeigh
     let both = through(&dg, tokens, d_ff, w_gate, d_model).into_iter().zip(through(&du, tokens, d_ff, w_up, d_model));
     GatedGradients {
         x: both.map(|(a, b)| Bounded { value: a.value + b.value, terms: a.terms + b.terms }).collect(),
-        w_gate: outer(&dg, d_ff, &x, d_model, tokens),
+        w_gate: outer(&dg, d_ff, x, d_model, tokens),
         b_gate: sums(&dg, d_ff),
-        w_up: outer(&du, d_ff, &x, d_model, tokens),
+        w_up: outer(&du, d_ff, x, d_model, tokens),
         b_up: sums(&du, d_ff),
-        w_down: outer(&dy, d_model, &hidden, d_ff, tokens),
-        b_down: sums(&dy, d_model),
+        w_down: outer(dy, d_model, &hidden, d_ff, tokens),
+        b_down: sums(dy, d_model),
     }
 }
 
 /// A product of two numbers: each one's error is magnified by the other. One that is exact has none of its own.
-fn product(a: Bounded, b: Bounded) -> Bounded {
+pub(super) fn product(a: Bounded, b: Bounded) -> Bounded {
     let share = if b.terms > b.value.abs() { a.value.abs() * b.terms } else { 0.0 };
     Bounded { value: a.value * b.value, terms: a.terms * b.value.abs() + share }
 }
 
-fn sum(of: impl Iterator<Item = Bounded>) -> Bounded {
+pub(super) fn sum(of: impl Iterator<Item = Bounded>) -> Bounded {
     let zero = Bounded { value: 0.0, terms: 0.0 };
     of.fold(zero, |sum, next| Bounded { value: sum.value + next.value, terms: sum.terms + next.terms })
 }
 
 /// dy W: from the gradient of y = x W^T, `[rows, outer]`, back to that of x, `[rows, inner]`.
-fn through(dy: &[Bounded], rows: usize, outer: usize, weight: &[f32], inner: usize) -> Vec<Bounded> {
+pub(super) fn through(dy: &[Bounded], rows: usize, outer: usize, weight: &[f32], inner: usize) -> Vec<Bounded> {
     assert_eq!((dy.len(), weight.len()), (rows * outer, outer * inner), "lengths of a gradient and of a weight");
     let weight = exact(weight);
     let cells = (0..rows).flat_map(|row| (0..inner).map(move |column| (row, column)));
@@ -124,13 +128,13 @@ fn through(dy: &[Bounded], rows: usize, outer: usize, weight: &[f32], inner: usi
 }
 
 /// a^T b: the gradient of a weight, from the gradients `[rows, m]` of its product's results and its inputs `[rows, n]`.
-fn outer(a: &[Bounded], m: usize, b: &[Bounded], n: usize, rows: usize) -> Vec<Bounded> {
+pub(super) fn outer(a: &[Bounded], m: usize, b: &[Bounded], n: usize, rows: usize) -> Vec<Bounded> {
     let cells = (0..m).flat_map(|i| (0..n).map(move |j| (i, j)));
     cells.map(|(i, j)| sum((0..rows).map(|row| product(a[row * m + i], b[row * n + j])))).collect()
 }
 
 /// The gradient of a bias: the columns' sums.
-fn sums(a: &[Bounded], columns: usize) -> Vec<Bounded> {
+pub(super) fn sums(a: &[Bounded], columns: usize) -> Vec<Bounded> {
     (0..columns).map(|column| sum(a.iter().skip(column).step_by(columns).copied())).collect()
 }
 

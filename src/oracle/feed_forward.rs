@@ -97,10 +97,14 @@ pub(super) fn through_gate(gate: &Gate, g: Bounded, u: Bounded, length: usize) -
 /// Where a slice is not as long as the sizes say.
 #[must_use]
 pub fn gated(x: &[f32], tokens: usize, weights: &GatedWeights<'_>, gate: &Gate) -> Vec<Bounded> {
+    through_layers(&exact(x), tokens, weights, gate)
+}
+
+/// The same of numbers that have errors of their own.
+pub(super) fn through_layers(x: &[Bounded], tokens: usize, weights: &GatedWeights<'_>, gate: &Gate) -> Vec<Bounded> {
     let GatedWeights { d_model, d_ff, w_gate, b_gate, w_up, b_up, w_down, b_down } = *weights;
-    let x = exact(x);
-    let up = linear(&x, tokens, d_model, w_up, b_up, d_ff);
-    let g = linear(&x, tokens, d_model, w_gate, b_gate, d_ff);
+    let up = linear(x, tokens, d_model, w_up, b_up, d_ff);
+    let g = linear(x, tokens, d_model, w_gate, b_gate, d_ff);
     let hidden: Vec<_> = g.into_iter().zip(up).map(|(g, u)| through_gate(gate, g, u, d_model)).collect();
     linear(&hidden, tokens, d_ff, w_down, b_down, d_model)
 }

@@ -1,7 +1,7 @@
 //! The scalar CPU truth in f64, straight from the definitions.
 //!
-//! The room's rule: it knows nothing of ours but the vocabulary ([`Activation`](crate::Activation) and
-//! [`Gate`](crate::Gate)), and shares no constant, formula or branch with the shaders, so that a mistake in one
+//! The room's rule: it knows nothing of ours but the vocabulary ([`Activation`](crate::Activation),
+//! [`Gate`](crate::Gate) and [`Routing`](crate::routing::Routing)), and shares no constant, formula or branch with the shaders, so that a mistake in one
 //! cannot hide in the other. Each line is meant to be read beside the paper that the vocabulary cites.
 //!
 //! Values and derivatives are good to about 1e-13 of their `terms`: the sum of the absolute values of what is
@@ -12,14 +12,18 @@ mod activations;
 mod backward;
 mod feed_forward;
 mod gates;
+mod mixture;
 mod random;
+mod routing;
 mod training;
 
 pub use activations::{derivative, derivative_terms, parameter_gradient, terms, value};
 pub use backward::{DenseGradients, GatedGradients, dense_backward, gated_backward};
 pub use feed_forward::{Bounded, DenseWeights, GatedWeights, dense, gated};
 pub use gates::{gate_gradient, gate_gradient_terms, gate_terms, gate_value};
+pub use mixture::{Mixed, MixtureGradients, MixtureWeights, SharedWeights, mixture, mixture_backward};
 pub use random::{inverse_normal, kept, philox, uniform, word};
+pub use routing::{Routed, route, route_backward};
 pub use training::{AdamW, Decay, adamw, clip_factor, cross_entropy, learning_rate, mean_squared_error, sgd};
 
 #[cfg(test)]
