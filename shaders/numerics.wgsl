@@ -142,6 +142,12 @@ fn exp_split(x: f32, low: f32) -> vec2<f32> {
     return vec2<f32>((1.0 + v.x) * v.y, v.z);
 }
 
+/// e^x for x <= 0.
+fn exponential(x: f32) -> f32 {
+    let e = exp_split(x, 0.0);
+    return e.x * e.y;
+}
+
 /// e^x - 1 for -40 <= x <= 88 as 2^n (e^r - 1) + (2^n - 1); the sign of 0 is lost.
 fn expm1_within(x: f32) -> f32 {
     let n = round(x * LOG2_E);

@@ -7,7 +7,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) l
         @builtin(subgroup_invocation_id) lane: u32) {
     let local = local_id.x;
     let steps = begin(group.z);
-    let row = group.y * TILE_ROWS;
+    let row = first_row(group.y * TILE_ROWS);
     let col = (group.x * 16u + local) * TILE_COLS;
     var t: Tile;
     // Steps at a time, of which the lanes hold different ones.

@@ -1,5 +1,9 @@
 // Columns are stored one by one, those that exist.
 
+fn all_cols() -> u32 {
+    return params.out_stride;
+}
+
 fn store_cols(row: u32, col: u32, v: vec4<f32>) {
     let i = row * params.out_stride + col;
     store_out(i, v.x);

@@ -4,7 +4,7 @@
 @compute @workgroup_size(8, 8)
 fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     let steps = begin(id.z);
-    let row = id.y * TILE_ROWS;
+    let row = first_row(id.y * TILE_ROWS);
     let col = id.x * TILE_COLS;
     var t: Tile;
     for (var k = steps.x; k < steps.y; k++) {

@@ -5,7 +5,7 @@
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) local_id: vec3<u32>) {
     let local = local_id.x;
     let steps = begin(group.z);
-    let row = group.y * TILE_ROWS;
+    let row = first_row(group.y * TILE_ROWS);
     let col = group.x * TILE_COLS;
     var t: Tile;
     for (var k = steps.x + local; k < steps.y; k += WIDTH) {

@@ -17,32 +17,18 @@ struct Params {
     /// The depth is summed in so many slices, each of so many steps (or all that is left).
     slices: u32,
     slice: u32,
+    /// Of a mixture: the first expert of this dispatch.
+    expert: u32,
     /// First unit of each operand.
     offsets: array<vec4<u32>, 2>,
     /// Parameters of the activation, each as (high, low).
     constants: array<vec4<f32>, 5>,
 }
 
-/// The slice of the depth that this invocation sums; its rows follow those of the slices before it.
+/// Rows of the slices of the depth before the one that this invocation sums; its own follow them.
 var<private> slice_row: u32;
 
-/// Steps that this slice starts at and ends before.
-fn begin(slice: u32) -> vec2<u32> {
-    params = uniforms;
-    slice_row = slice * params.rows;
-    return min(vec2<u32>(slice, slice + 1u) * params.slice, vec2<u32>((params.depth + STEP - 1u) / STEP));
-}
-
-/// Channels of the epilogue are the columns.
-fn channel(col: u32) -> u32 {
-    return params.first_col + min(col, params.cols - 1u);
-}
-
-/// Rows and columns past the end repeat the last one; they are not stored.
-fn inside_rows(row: u32) -> u32 {
-    return min(row, params.rows - 1u);
-}
-
+/// Columns past the end repeat the last one; they are not stored.
 fn inside_cols(col: u32) -> u32 {
     return min(col, params.cols - 1u);
 }

@@ -9,7 +9,7 @@ var<workgroup> b_tile: array<Column, B_SLOTS * BUFFERS>;
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) id: vec3<u32>,
         @builtin(local_invocation_index) local: u32) {
     let steps = begin(group.z);
-    let row = group.y * SIDE_ROWS;
+    let row = first_row(group.y * SIDE_ROWS);
     let col = group.x * SIDE_COLS;
     var t: Tile;
     var buffer = 0u;
@@ -43,7 +43,7 @@ fn b_slot(buffer: u32, s: u32, col: u32) -> u32 {
 fn fetch_a(slot: u32, row: u32, k: u32, end: u32) -> vec4<f32> {
     let place = a_place(slot);
     if k + place.y < end {
-        return a_step(inside_rows(row + place.x), k + place.y);
+        return a_step(a_row(row + place.x), k + place.y);
     }
     return vec4<f32>();
 }

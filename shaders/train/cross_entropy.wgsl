@@ -15,12 +15,6 @@ struct Params {
     offsets: array<vec4<u32>, 2>,
 }
 
-/// e^x for x <= 0.
-fn exponential(x: f32) -> f32 {
-    let e = exp_split(x, 0.0);
-    return e.x * e.y;
-}
-
 /// log(1 + rest) for rest >= 0.
 fn log_more(rest: f32) -> f32 {
     if rest <= 1.0 {

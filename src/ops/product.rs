@@ -10,7 +10,7 @@ use crate::gpu::{Bound, Gpu, Plan, PlanBuilder, Tensor};
 use crate::quantised::WeightKind;
 use crate::shader::Kernel;
 use crate::shader::function::{Function, pack_constants};
-use crate::shader::matmul::{Loop, Products, Variant};
+use crate::shader::matmul::{Experts, Loop, Products, Variant};
 use crate::shader::operand::Lanes;
 use crate::tuning::{Problem, Strategy};
 
@@ -29,7 +29,7 @@ pub(crate) struct Params {
     pub first_col: u32,
     pub slices: u32,
     pub slice: u32,
-    pub padding: u32,
+    pub expert: u32,
     pub offsets: [[u32; 4]; 2],
     pub constants: [[f32; 4]; 5],
 }
@@ -172,7 +172,7 @@ impl<'a> Product<'a> {
     }
 
     /// The kernel for these operands, one of so many slices of the depth.
-    fn variant(&self, looping: Loop, slices: u32) -> Result<Variant, Error> {
+    pub(super) fn variant(&self, looping: Loop, slices: u32) -> Result<Variant, Error> {
         let Problem { cols, depth, a, b, out, transposed, .. } = self.problem;
         let (mut shared, mut in_place) = (Vec::new(), Vec::new());
         for name in ["out", "sums"] {
@@ -218,6 +218,7 @@ impl<'a> Product<'a> {
             learned: self.find("learned").is_some(),
             // Only devices of software are known to have it, and to have it exactly.
             built_in_halves: self.gpu.capabilities().wide,
+            experts: Experts::None,
             in_place,
             shared,
         })
@@ -361,7 +362,7 @@ fn spans(rows: u64, cols: u64, steps: Steps) -> impl Iterator<Item = (Span, Span
 }
 
 /// Multiplications that take well under a second on the slowest device of each kind.
-fn most_macs(gpu: &Gpu) -> u64 {
+pub(super) fn most_macs(gpu: &Gpu) -> u64 {
     match gpu.info().device_type {
         _ if gpu.is_software() => 1 << 31,
         wgpu::DeviceType::DiscreteGpu => 1 << 37,

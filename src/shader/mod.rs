@@ -8,6 +8,7 @@ pub mod ceilings;
 pub mod elementwise;
 pub mod function;
 pub mod matmul;
+pub mod mixture;
 pub mod operand;
 pub mod reduce;
 #[cfg(test)]
@@ -44,6 +45,13 @@ pub struct Kernel {
 }
 
 impl Kernel {
+    /// A kernel with operands in bindings of their own.
+    fn of_operands(name: String, operands: &[operand::Operand], files: &[&'static str], rendered: &str) -> Self {
+        let operand::Rendered { bindings, accessors, storage, .. } = operand::render(operands, &[]);
+        let files: Vec<_> = files.iter().copied().chain(storage).collect();
+        Self::link(name, false, bindings, &files, &(accessors + rendered))
+    }
+
     fn link(name: String, custom: bool, bindings: Vec<Binding>, files: &[&str], rendered: &str) -> Self {
         let mut wgsl = String::new();
         for (index, binding) in bindings.iter().enumerate() {

@@ -289,18 +289,19 @@ pub(super) fn store_pair(element: Element, layout: crate::gate::Layout, lanes: L
     format!("fn store_pair(i: u32, g: {lanes_type}, u: {lanes_type}) {{\n    {body}\n}}\n")
 }
 
-/// `STEP(row, k)`: elements `4 k .. 4 (k + 1)` (of wide lanes, eights) of a row that is `params.depth` long, 0 past its end. Of a
+/// `STEP(row, k)`: elements `4 k .. 4 (k + 1)` (of wide lanes, eights) of a row that is `depth_end()` long, 0 past its end. Of a
 /// transposed operand rows are columns in memory.
 pub(super) fn row_vectors(name: &str, step: &str, lanes: Lanes, transposed: bool) -> String {
     let stride = if name == "a" { "params.a_stride" } else { "params.b_stride" };
     let body = if lanes == Lanes::One || transposed {
-        let place = |k: &str| if transposed { format!("{k} * {stride} + row") } else { format!("row * {stride} + {k}") };
+        let side = if name == "a" { "a" } else { "b" };
+        let place = |k: &str| if transposed { format!("{side}_depth({k}) * {stride} + row") } else { format!("row * {stride} + {k}") };
         let element = |j: u32| {
             let place = place(&format!("min(4u * k + {j}u, last)"));
-            format!("select(0.0, load_{name}({place}), 4u * k + {j}u < params.depth)")
+            format!("select(0.0, load_{name}({place}), 4u * k + {j}u < depth_end())")
         };
         let elements = [0, 1, 2, 3].map(element).join(", ");
-        format!("let last = params.depth - 1u;\n    return vec4<f32>({elements});")
+        format!("let last = depth_end() - 1u;\n    return vec4<f32>({elements});")
     } else {
         format!("return load_{name}(row * {stride} + k);")
     };

@@ -139,7 +139,7 @@ pub fn cross_entropy(logits: Element, gradients: Element) -> Kernel {
     ];
     let files = [NUMERICS, include_str!("../../shaders/train/state.wgsl"), include_str!("../../shaders/train/cross_entropy.wgsl")];
     let name = format!("train/cross_entropy/{logits}/{gradients}");
-    of_its_own(name, &operands, &files)
+    Kernel::of_operands(name, &operands, &files, "")
 }
 
 /// What a step does between the gradients and the updates.
@@ -147,13 +147,7 @@ pub fn control() -> Kernel {
     let operand = |name, written| Operand::new(name, Element::F32, Lanes::One, written);
     let operands = [operand("norms", false), operand("loss", false), operand("state", true).counting(), operand("history", true)];
     let files = [NUMERICS, include_str!("../../shaders/train/state.wgsl"), include_str!("../../shaders/train/control.wgsl")];
-    of_its_own("train/control".into(), &operands, &files)
-}
-
-fn of_its_own(name: String, operands: &[Operand], files: &[&'static str]) -> Kernel {
-    let operand::Rendered { bindings, accessors, storage, .. } = operand::render(operands, &[]);
-    let files: Vec<_> = files.iter().copied().chain(storage).collect();
-    Kernel::link(name, false, bindings, &files, &accessors)
+    Kernel::of_operands("train/control".into(), &operands, &files, "")
 }
 
 /// Every such kernel that differs in text, less products of independent choices.

@@ -60,15 +60,15 @@ fn halves(text: &mut String, variant: &Variant, products: u32) {
     }
     let up = if products == 2 {
         "    if line >= SIDE_ROWS + SIDE_COLS {\n        \
-         return half_b_up(inside_cols(place.col + line - SIDE_ROWS - SIDE_COLS), k);\n    }\n"
+         return half_b_up(b_row(place.col + line - SIDE_ROWS - SIDE_COLS), k);\n    }\n"
     } else {
         ""
     };
     let _ = writeln!(
         text,
         "fn half_line(place: Place, line: u32, k: u32) -> vec4<f16> {{\n    if line < SIDE_ROWS {{\n        \
-         return half_a(inside_rows(place.row + line), k);\n    }}\n{up}    \
-         return half_b(inside_cols(place.col + line - SIDE_ROWS), k);\n}}"
+         return half_a(a_row(place.row + line), k);\n    }}\n{up}    \
+         return half_b(b_row(place.col + line - SIDE_ROWS), k);\n}}"
     );
 }
 
@@ -83,7 +83,7 @@ fn main(text: &mut String, [rows, cols]: [u32; 2], products: u32, lanes: u32, bu
         "@compute @workgroup_size(INVOCATIONS)\nfn main(@builtin(workgroup_id) group: vec3<u32>, \
          @builtin(local_invocation_index) local: u32{arguments}) {{\n    let steps = begin(group.z);\n{lets}    \
          for (var first = 0u; first < BLOCKS; first += subgroups) {{\n        \
-         let block = min(first + subgroup, BLOCKS - 1u);\n        let place = Place(group.y * SIDE_ROWS, \
+         let block = min(first + subgroup, BLOCKS - 1u);\n        let place = Place(first_row(group.y * SIDE_ROWS), \
          group.x * SIDE_COLS, local, first, min(subgroups, BLOCKS - first), block);\n        \
          let a_at = block / 2u * BLOCK_ROWS * TILE * STRIDE;\n        \
          let b_at = (SIDE_ROWS + block % 2u * BLOCK_COLS * TILE) * STRIDE;\n"

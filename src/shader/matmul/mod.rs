@@ -27,6 +27,23 @@ pub enum Products {
     Summed,
 }
 
+/// What belongs to experts, and whose rows lie in the tokens' order, to be gathered ([`crate::nn::Mixture`]).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Experts {
+    /// Nothing: there is one product.
+    None,
+    /// Rows of the output: each has its expert's weights. Those of a are gathered or the output's own.
+    Rows {
+        /// Whether a's rows are the tokens'.
+        gathered: bool,
+    },
+    /// The depth: each expert has a product of its own, over its rows. Those of b are gathered or a's own.
+    Depth {
+        /// Whether b's rows are the tokens'.
+        gathered: bool,
+    },
+}
+
 /// What changes a matrix kernel's text.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Variant {
@@ -60,6 +77,8 @@ pub struct Variant {
     pub learned: bool,
     /// Whether scales are converted by the built-in function, which is exact on CPUs.
     pub built_in_halves: bool,
+    /// What belongs to experts.
+    pub experts: Experts,
     /// Operands that are exactly the output, which is overwritten.
     pub in_place: Vec<&'static str>,
     /// Inputs that lie elsewhere in the buffer that is written.
@@ -86,6 +105,7 @@ impl Variant {
             out_lanes: Lanes::Four,
             learned: false,
             built_in_halves: false,
+            experts: Experts::None,
             in_place: Vec::new(),
             shared: Vec::new(),
         }
@@ -109,7 +129,11 @@ impl Variant {
                 name = format!("{name}/{text}");
             }
         }
-        name
+        match self.experts {
+            Experts::None => name,
+            Experts::Rows { gathered } => name + if gathered { "/experts/gathered" } else { "/experts" },
+            Experts::Depth { gathered } => name + if gathered { "/experts_depth/gathered" } else { "/experts_depth" },
+        }
     }
 
     /// The packing of quantised weights.
@@ -176,6 +200,11 @@ impl Variant {
         if self.learned {
             operands.push(Operand::new("learned", Element::F32, Lanes::One, false));
         }
+        if self.experts != Experts::None {
+            // One table, of which each has its part.
+            let part = |name| Operand { binding: "experts".into(), ..Operand::new(name, Element::F32, Lanes::One, false).counting() };
+            operands.extend([part("segments"), part("members")]);
+        }
         for operand in &mut operands {
             if self.in_place.contains(&operand.name) {
                 operand.binding = "out".into();
@@ -227,7 +256,20 @@ impl Variant {
         } else if !sum {
             rendered += &tile::render(self.looping, self.transposed, self.products == Products::Summed, self.blocks());
         }
+        let gathered = match self.experts {
+            Experts::None => false,
+            Experts::Rows { gathered } | Experts::Depth { gathered } => gathered,
+        };
+        if self.experts != Experts::None {
+            let row = if gathered { "members_word(2u * row)" } else { "row" };
+            rendered += &format!("fn row_of(row: u32) -> u32 {{\n    return {row};\n}}\n");
+        }
         let mut files = vec![include_str!("../../../shaders/matmul/params.wgsl")];
+        files.push(match self.experts {
+            Experts::None => include_str!("../../../shaders/matmul/one.wgsl"),
+            Experts::Rows { .. } => include_str!("../../../shaders/matmul/expert_rows.wgsl"),
+            Experts::Depth { .. } => include_str!("../../../shaders/matmul/expert_depth.wgsl"),
+        });
         files.push(match self.looping {
             Loop::Direct(_) => include_str!("../../../shaders/matmul/direct.wgsl"),
             Loop::Broadcast(_) => include_str!("../../../shaders/matmul/broadcast.wgsl"),

@@ -84,7 +84,7 @@ fn store(text: &mut String, [rows, cols]: [u32; 2], row_step: u32, col_step: u32
 
 /// Straight from storage.
 fn loads(text: &mut String, rows: u32, cols: u32) {
-    let left = list(rows, |r| format!("a_step(inside_rows(row + {r}u), k)"));
+    let left = list(rows, |r| format!("a_step(a_row(row + {r}u), k)"));
     let right = list(cols, |c| format!("load_col(col + {c}u, k)"));
     let _ = writeln!(text, "fn left(row: u32, k: u32) -> Left {{\n    return Left({left});\n}}");
     let _ = writeln!(text, "fn right(col: u32, k: u32) -> Right {{\n    return Right({right});\n}}");
@@ -97,7 +97,7 @@ fn broadcast(text: &mut String, rows: u32) {
     let _ = writeln!(text, "const STEPS = {steps}u;");
     let _ = writeln!(text, "fn advance(t: ptr<function, Tile>, lane: u32, row: u32, col: u32, k: u32) {{");
     for v in 0..vectors {
-        let _ = writeln!(text, "    let mine{v} = a_step(inside_rows(row + {}u + lane % {held}u), k + lane / {held}u);", 8 * v);
+        let _ = writeln!(text, "    let mine{v} = a_step(a_row(row + {}u + lane % {held}u), k + lane / {held}u);", 8 * v);
     }
     for step in 0..steps {
         let left = list(rows, |r| format!("subgroupBroadcast(mine{}, {}u)", r / 8, step * held + r % 8));

@@ -2,10 +2,10 @@
 
 use super::super::elementwise::{Mapped as _, Pass, Variant};
 use super::super::function::Function;
-use super::super::matmul::{self, Capabilities, Loop, Matrices, Products, Tile, Total};
+use super::super::matmul::{self, Capabilities, Experts, Loop, Matrices, Products, Tile, Total};
 use super::super::operand::Lanes;
 use super::super::reduce::{self, Inputs, Terms};
-use super::super::{Kernel, ceilings, update};
+use super::super::{Kernel, ceilings, mixture, update};
 use crate::activation::Activation;
 use crate::custom::Custom;
 use crate::element::Element;
@@ -114,14 +114,30 @@ pub(super) fn products() -> Vec<Kernel> {
     let summed = |v: &matmul::Variant| v.products == Products::One && v.function.name() == "relu" && v.looping != Loop::Sum;
     let summed = variants.iter().filter(|v| summed(v) && !matches!(v.looping, Loop::Cooperative(_)));
     let summed: Vec<_> = summed.map(|v| matmul::Variant { products: Products::Summed, ..v.clone() }).collect();
+    // Of experts, what differs from loop to loop is one function.
+    let of_experts = |v: &&matmul::Variant| ["relu", "swiglu", "swiglu_oai"].contains(&v.function.name()) && v.looping != Loop::Sum;
+    let experts = [false, true].map(|gathered| [Experts::Rows { gathered }, Experts::Depth { gathered }]);
+    let experts: Vec<_> = experts
+        .into_iter()
+        .flatten()
+        .flat_map(|experts| {
+            let fits = move |v: &&matmul::Variant| match experts {
+                Experts::Depth { .. } => v.products == Products::Summed || (v.products == Products::One && v.function.name() == "relu"),
+                _ => v.products != Products::Summed,
+            };
+            let all = variants.iter().chain(&gates).chain(&summed).filter(of_experts).filter(fits);
+            all.map(move |v| matmul::Variant { experts, ..v.clone() }).collect::<Vec<_>>()
+        })
+        .collect();
     let mut kernels = Vec::new();
-    for variant in variants.into_iter().chain(gates).chain(summed) {
+    for variant in variants.into_iter().chain(gates).chain(summed).chain(experts) {
         for lanes in [Lanes::Four, Lanes::One] {
             for element in Element::ALL {
                 if matches!(variant.looping, Loop::Cooperative(_)) && element != Element::F16 {
                     continue;
                 }
                 let whole = lanes == Lanes::Four;
+                let nothing_added = variant.experts != Experts::None && variant.products == Products::GateUp;
                 // The options together, where nothing is a vector, are the largest kernel.
                 let variant = matmul::Variant {
                     a: if variant.looping == Loop::Sum { Element::F32 } else { element },
@@ -129,8 +145,12 @@ pub(super) fn products() -> Vec<Kernel> {
                     out: element,
                     up: element,
                     bias: (!whole).then_some(element),
-                    residual: (!whole).then_some(element),
-                    transposed: [!whole && element == Element::F16, !whole && element != Element::F32],
+                    residual: (!whole && !nothing_added).then_some(element),
+                    transposed: match variant.experts {
+                        Experts::None => [!whole && element == Element::F16, !whole && element != Element::F32],
+                        Experts::Rows { .. } => [false, !whole],
+                        Experts::Depth { .. } => [true; 2],
+                    },
                     depth_lanes: [lanes; 2],
                     out_lanes: lanes,
                     sums: (element, !whole),
@@ -138,7 +158,8 @@ pub(super) fn products() -> Vec<Kernel> {
                     ..variant.clone()
                 };
                 kernels.push(variant.kernel());
-                if matches!(variant.looping, Loop::Dot(..)) && whole && variant.products != Products::Summed {
+                let dots = matches!(variant.looping, Loop::Dot(..)) && !matches!(variant.experts, Experts::Depth { .. });
+                if dots && whole && variant.products != Products::Summed {
                     kernels.push(matmul::Variant { depth_lanes: [Lanes::Eight; 2], ..variant }.kernel());
                 }
             }
@@ -181,5 +202,5 @@ pub(super) fn ceilings() -> Vec<Kernel> {
 }
 
 pub(super) fn all() -> Vec<Kernel> {
-    update::all().into_iter().chain(elementwise()).chain(sums()).chain(products()).chain(ceilings()).collect()
+    update::all().into_iter().chain(mixture::all()).chain(elementwise()).chain(sums()).chain(products()).chain(ceilings()).collect()
 }

@@ -134,6 +134,7 @@ fn uniform_blocks_equal_their_twins_in_rust() {
         first_col,
         slices,
         slice,
+        expert,
         offsets,
         constants
     );
