@@ -36,6 +36,6 @@ fn inside_cols(col: u32) -> u32 {
 /// Four columns of one row.
 fn store_four(row: u32, col: u32, c0: Acc, c1: Acc, c2: Acc, c3: Acc) {
     if row < params.rows && col < params.cols {
-        store_cols(row + slice_row, col, with_residual(row, col, finish(row, col, c0, c1, c2, c3)));
+        store_cols(row + slice_row, col, with_residual(row + slice_row, col, finish(row, col, c0, c1, c2, c3)));
     }
 }

@@ -7,7 +7,7 @@ use bytemuck::{Pod, Zeroable};
 use super::noise::Noise;
 use crate::element::Element;
 use crate::error::Error;
-use crate::gpu::{Bound, Clock, Effort, Gpu, Plan, PlanBuilder, Tensor, Timer};
+use crate::gpu::{Bound, Clock, Effort, Gpu, Grid, Plan, PlanBuilder, Tensor, Timer};
 use crate::ops::ElementwiseParams;
 use crate::shader::ceilings::{self, Chains};
 use crate::shader::elementwise::{STEPS, WORKGROUP};
@@ -180,7 +180,7 @@ pub fn cooperative_rate(timer: &mut Timer) -> Result<Option<f64>, Error> {
             &kernel,
             bytemuck::bytes_of(&params),
             vec![Bound::whole(&gpu, &sums, Lanes::One).0],
-            [workgroups as u32, 1, 1],
+            Grid::Fixed([workgroups as u32, 1, 1]),
         )?;
         builder.finish()
     };

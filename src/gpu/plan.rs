@@ -20,8 +20,17 @@ pub struct Plan {
 struct Step {
     pipeline: Arc<wgpu::ComputePipeline>,
     bind_group: wgpu::BindGroup,
-    grid: [u32; 3],
+    grid: Grid,
     name: String,
+}
+
+/// Workgroups of a dispatch.
+#[derive(Debug, Clone)]
+pub(crate) enum Grid {
+    /// So many on each side.
+    Fixed([u32; 3]),
+    /// As many as three words of this buffer say, from this byte on: the device counts them.
+    Indirect(wgpu::Buffer, u64),
 }
 
 impl Plan {
@@ -37,7 +46,10 @@ impl Plan {
         for step in &self.steps {
             pass.set_pipeline(&step.pipeline);
             pass.set_bind_group(0, &step.bind_group, &[]);
-            pass.dispatch_workgroups(step.grid[0], step.grid[1], step.grid[2]);
+            match &step.grid {
+                Grid::Fixed([x, y, z]) => pass.dispatch_workgroups(*x, *y, *z),
+                Grid::Indirect(buffer, offset) => pass.dispatch_workgroups_indirect(buffer, *offset),
+            }
         }
     }
 
@@ -144,7 +156,7 @@ struct Pending {
     pipeline: Arc<wgpu::ComputePipeline>,
     params: Vec<u8>,
     bounds: Vec<Bound>,
-    grid: [u32; 3],
+    grid: Grid,
     name: String,
 }
 
@@ -161,11 +173,11 @@ impl<'a> PlanBuilder<'a> {
             required: workgroups,
             allowed: u64::from(side) * u64::from(side),
         })?;
-        self.push_grid(kernel, params, bounds, grid)
+        self.push_grid(kernel, params, bounds, Grid::Fixed(grid))
     }
 
     /// A dispatch with a grid of its own.
-    pub(crate) fn push_grid(&mut self, kernel: &Kernel, params: &[u8], bounds: Vec<Bound>, grid: [u32; 3]) -> Result<(), Error> {
+    pub(crate) fn push_grid(&mut self, kernel: &Kernel, params: &[u8], bounds: Vec<Bound>, grid: Grid) -> Result<(), Error> {
         let pipeline = self.gpu.pipeline(kernel)?;
         self.pending.push(Pending { pipeline, params: params.to_vec(), bounds, grid, name: kernel.name.clone() });
         Ok(())

@@ -16,6 +16,12 @@ pub struct BoundFeedForward {
     bytes: u64,
 }
 
+/// Bytes of tensors, of which one that is used twice counts once.
+pub(super) fn bytes_once(tensors: &[&Tensor]) -> u64 {
+    let once = tensors.iter().enumerate().filter(|(i, tensor)| !tensors[..*i].iter().any(|earlier| earlier.same_elements(tensor)));
+    once.map(|(_, tensor)| tensor.bytes()).sum()
+}
+
 impl FeedForward {
     /// Checks and binds the layer for one x, `[.., d_model]`, and one y, of the same shape in any kind. Allocates hidden,
     /// the sums of split depths and the parameters of the kernels.
@@ -27,8 +33,7 @@ impl FeedForward {
         let plan = self.plan(FeedForwardArgs { x, hidden: &hidden, y })?;
         let mut tensors: Vec<_> = self.layer().weights().into_iter().map(Matrix::memory).collect();
         tensors.extend([x, &hidden, y]);
-        let once = tensors.iter().enumerate().filter(|(i, tensor)| !tensors[..*i].iter().any(|earlier| earlier.same_elements(tensor)));
-        let bytes = once.map(|(_, tensor)| tensor.bytes()).sum::<u64>() + plan.scratch_bytes();
+        let bytes = bytes_once(&tensors) + plan.scratch_bytes();
         Ok(BoundFeedForward { plan, hidden, bytes })
     }
 }

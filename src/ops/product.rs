@@ -6,7 +6,7 @@ use super::checks::{self, Sharing};
 use crate::activation::Activation;
 use crate::element::Element;
 use crate::error::Error;
-use crate::gpu::{Bound, Gpu, Plan, PlanBuilder, Tensor};
+use crate::gpu::{Bound, Gpu, Grid, Plan, PlanBuilder, Tensor};
 use crate::quantised::WeightKind;
 use crate::shader::Kernel;
 use crate::shader::function::{Function, pack_constants};
@@ -35,13 +35,13 @@ pub(crate) struct Params {
 }
 
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Operand<'a> {
+pub(crate) struct Operand<'a> {
     pub name: &'static str,
     pub tensor: &'a Tensor,
 }
 
 /// A checked product.
-pub(super) struct Product<'a> {
+pub(crate) struct Product<'a> {
     pub gpu: &'a Gpu,
     pub function: &'a Function,
     pub products: Products,
@@ -51,9 +51,20 @@ pub(super) struct Product<'a> {
 
 /// A part of something that is counted: where it starts, and how long it is.
 #[derive(Debug, Clone, Copy)]
-struct Span {
-    start: u64,
-    len: u64,
+pub(super) struct Span {
+    pub start: u64,
+    pub len: u64,
+}
+
+impl Span {
+    /// All of `len` in spans of `step`.
+    pub(super) fn cut(len: u64, step: u64) -> impl Iterator<Item = Self> {
+        (0..len).step_by(step.max(1) as usize).map(move |start| Self { start, len: (len - start).min(step) })
+    }
+
+    pub(super) const fn end(self) -> u64 {
+        self.start + self.len
+    }
 }
 
 /// Part of the product in one dispatch.
@@ -167,7 +178,7 @@ impl<'a> Product<'a> {
         }
     }
 
-    fn find(&self, name: &str) -> Option<&'a Tensor> {
+    pub(super) fn find(&self, name: &str) -> Option<&'a Tensor> {
         self.operands.iter().find(|o| o.name == name).map(|o| o.tensor)
     }
 
@@ -351,18 +362,17 @@ impl<'a> Product<'a> {
         let [tile_rows, tile_cols] = variant.looping.side(self.products == Products::GateUp);
         let depth_slices = if sum { 1 } else { part.slices };
         let grid = [col.len.div_ceil(tile_cols), row.len.div_ceil(tile_rows), depth_slices].map(|n| n as u32);
-        builder.push_grid(kernel, bytemuck::bytes_of(&params), bounds.into_iter().map(|(_, bound)| bound).collect(), grid)
+        builder.push_grid(kernel, bytemuck::bytes_of(&params), bounds.into_iter().map(|(_, bound)| bound).collect(), Grid::Fixed(grid))
     }
 }
 
 /// Every part of the output that is one dispatch.
 fn spans(rows: u64, cols: u64, steps: Steps) -> impl Iterator<Item = (Span, Span)> {
-    let cut = |all: u64, step: u64| (0..all).step_by(step as usize).map(move |start| Span { start, len: (all - start).min(step) });
-    cut(rows, steps.rows).flat_map(move |row| cut(cols, steps.cols).map(move |col| (row, col)))
+    Span::cut(rows, steps.rows).flat_map(move |row| Span::cut(cols, steps.cols).map(move |col| (row, col)))
 }
 
 /// Multiplications that take well under a second on the slowest device of each kind.
-pub(super) fn most_macs(gpu: &Gpu) -> u64 {
+pub(crate) fn most_macs(gpu: &Gpu) -> u64 {
     match gpu.info().device_type {
         _ if gpu.is_software() => 1 << 31,
         wgpu::DeviceType::DiscreteGpu => 1 << 37,

@@ -228,7 +228,13 @@ impl CrossEntropy<'_> {
 
 /// Binds whole tensors, element by element, and notes their offsets.
 fn bind(gpu: &Gpu, tensors: &[&Tensor], offsets: &mut [u32]) -> Vec<Bound> {
-    let bound = tensors.iter().map(|tensor| Bound::whole(gpu, tensor, Lanes::One));
+    let tensors: Vec<_> = tensors.iter().map(|tensor| (*tensor, Lanes::One)).collect();
+    bind_units(gpu, &tensors, offsets)
+}
+
+/// The same in units of so many elements each.
+pub(super) fn bind_units(gpu: &Gpu, tensors: &[(&Tensor, Lanes)], offsets: &mut [u32]) -> Vec<Bound> {
+    let bound = tensors.iter().map(|(tensor, lanes)| Bound::whole(gpu, tensor, *lanes));
     bound
         .zip(offsets)
         .map(|((bound, place), offset)| {

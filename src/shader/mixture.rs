@@ -113,7 +113,8 @@ impl Combine {
              fn shared_of(token: u32, i: u32) -> Lanes {{\n    return {shared};\n}}\n"
         );
         let of = match (self.weighted, self.shared) {
-            (false, _) => "plain",
+            (false, None) => "plain",
+            (false, Some(_)) => "plain_shared",
             (true, None) => "weighted",
             (true, Some(false)) => "shared",
             (true, Some(true)) => "shared_sigmoid",
@@ -159,7 +160,7 @@ pub(super) fn all() -> Vec<Kernel> {
         kernels.extend([weights_grad(element), shared_grad(element)]);
         for lanes in [Lanes::Four, Lanes::One] {
             kernels.push(spread(element, lanes));
-            for (weighted, shared) in [(false, None), (true, None), (true, Some(false)), (true, Some(true))] {
+            for (weighted, shared) in [(false, None), (false, Some(false)), (true, None), (true, Some(false)), (true, Some(true))] {
                 kernels.push(Combine { y: element, lanes, weighted, shared }.kernel());
             }
         }

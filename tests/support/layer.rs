@@ -93,7 +93,7 @@ impl Weights {
         DenseWeights { d_model, d_ff, w1: first, b1: self.bias(0), w2: last, b2: self.bias(2) }
     }
 
-    fn gated(&self) -> GatedWeights<'_> {
+    pub fn gated(&self) -> GatedWeights<'_> {
         let Self { d_model, d_ff, ref first, ref up, ref last, .. } = *self;
         let (b_gate, b_up, b_down) = (self.bias(0), self.bias(1), self.bias(2));
         GatedWeights { d_model, d_ff, w_gate: first, b_gate, w_up: up, b_up, w_down: last, b_down }

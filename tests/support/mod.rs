@@ -7,6 +7,7 @@ mod guarded;
 mod inputs;
 pub mod layer;
 pub mod living;
+pub mod mixture;
 pub mod product;
 pub mod quantised;
 pub mod replica;

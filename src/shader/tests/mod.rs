@@ -166,6 +166,20 @@ fn uniform_blocks_equal_their_twins_in_rust() {
         share,
         offsets
     );
+    assert_block!(
+        &super::mixture::count(),
+        crate::ops::mixture::Params,
+        fence,
+        tokens,
+        experts,
+        top_k,
+        width,
+        block,
+        dispatches,
+        normalise,
+        scale,
+        offsets
+    );
     for kernel in ceilings().iter().filter(|kernel| kernel.name.contains("fma")) {
         assert_block!(kernel, crate::bench::FmaParams, turns, factor, term, padding);
     }

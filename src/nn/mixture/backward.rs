@@ -1,0 +1,4 @@
+//! Gradients of a mixture of experts.
+/// Placeholder.
+#[derive(Debug)]
+pub struct MixtureBackward;
