@@ -24,10 +24,12 @@ fn a_row(row: u32) -> u32 {
     return row_of(min(row, params.rows - 1u));
 }
 
+/// Row of b: of those of all experts, where they lie one after the other.
 fn b_row(col: u32) -> u32 {
-    return expert * all_cols() + inside_cols(col);
+    return select(expert * all_cols(), 0u, TRANSPOSED) + inside_cols(col);
 }
 
+/// Where the depth is the first dimension, it is the depths that lie one after the other.
 fn b_depth(k: u32) -> u32 {
     return expert * params.depth + k;
 }

@@ -42,7 +42,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
     if SOFTMAX {
         all = softmax(local, first);
     }
-    // Of infinities there is no softmax.
+    // Of infinities there is no softmax; the choice then is by logits.
     let sound = !SOFTMAX || (bitcast<u32>(all.largest) & 0x7f800000u) != 0x7f800000u;
     var last = FIRST;
     var sum = 0.0;
@@ -50,7 +50,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
     for (var choice = 0u; choice < params.top_k; choice++) {
         var own = LAST;
         for (var e = local; e < params.experts; e += LANES) {
-            let key = vec2<u32>(rising(key_of(load_logits(first + e), e, all)), e);
+            let logit = load_logits(first + e);
+            let key = vec2<u32>(rising(select(logit, key_of(logit, e, all), sound)), e);
             if precedes(last, key) && precedes(key, own) {
                 own = key;
             }

@@ -86,6 +86,9 @@ impl ExpertsProduct<'_> {
     /// longer than they may.
     fn parts(&self) -> Result<Vec<Part>, Error> {
         let [rows, cols, depth] = self.sizes();
+        if self.by_rows() && rows == 0 {
+            return Ok(Vec::new());
+        }
         let side = u64::from(self.gpu().limits().max_compute_workgroups_per_dimension);
         let [tile_rows, tile_cols] = self.looping.side(self.gated());
         let most = |o: &Operand<'_>| Bound::max_elements(self.gpu(), o.tensor);

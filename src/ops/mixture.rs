@@ -70,6 +70,20 @@ fn launch(gpu: &Gpu, kernel: &Kernel, mut params: Params, tensors: &[(&Tensor, L
     builder.finish()
 }
 
+/// The same tokens of all tensors, as many at a time as fit windows.
+fn in_parts(gpu: &Gpu, tensors: &[&Tensor], plan: impl Fn(&[Tensor]) -> Result<Plan, Error>) -> Result<Plan, Error> {
+    let tokens = tensors.first().map_or(0, |tensor| tensor.rows_cols().0);
+    let most = |tensor: &&Tensor| Bound::max_elements(gpu, tensor) / (tensor.rows_cols().1 as u64).max(1);
+    let step = tensors.iter().map(most).min().unwrap_or(1).clamp(1, Tensor::MOST_ELEMENTS) as usize;
+    let mut all = PlanBuilder::new(gpu).finish()?;
+    for first in (0..tokens).step_by(step) {
+        let count = step.min(tokens - first);
+        let rows = |tensor: &&Tensor| tensor.view(first * tensor.rows_cols().1, &[count, tensor.rows_cols().1]);
+        all = all.then(plan(&tensors.iter().map(rows).collect::<Result<Vec<_>, _>>()?)?);
+    }
+    Ok(all)
+}
+
 /// Element by element.
 fn ones<'a, const N: usize>(tensors: [&'a Tensor; N]) -> [(&'a Tensor, Lanes); N] {
     tensors.map(|tensor| (tensor, Lanes::One))
@@ -101,17 +115,25 @@ impl Choices {
 
     /// Experts and weights.
     pub(crate) fn plan(&self, gpu: &Gpu, routing: &Routing, bias: Option<&Tensor>) -> Result<Plan, Error> {
-        let (sizes, params) = self.params(routing);
-        let mut tensors = ones([&self.logits, &self.experts, &self.weights]).to_vec();
-        tensors.extend(bias.map(|bias| (bias, Lanes::One)));
-        launch(gpu, &mixture::choose(routing.scoring, bias.map(Tensor::element)), params, &tensors, sizes.tokens)
+        let kernel = mixture::choose(routing.scoring, bias.map(Tensor::element));
+        in_parts(gpu, &[&self.logits, &self.experts, &self.weights], |rows| {
+            let part = Self { logits: rows[0].clone(), experts: rows[1].clone(), weights: rows[2].clone() };
+            let (sizes, params) = part.params(routing);
+            let mut tensors = ones([&part.logits, &part.experts, &part.weights]).to_vec();
+            tensors.extend(bias.map(|bias| (bias, Lanes::One)));
+            launch(gpu, &kernel, params, &tensors, sizes.tokens)
+        })
     }
 
     /// The gradients of the logits from those of the weights.
     pub(crate) fn gradient(&self, gpu: &Gpu, routing: &Routing, dweights: &Tensor, dlogits: &Tensor) -> Result<Plan, Error> {
-        let (sizes, params) = self.params(routing);
-        let tensors = ones([&self.logits, &self.experts, &self.weights, dweights, dlogits]);
-        launch(gpu, &mixture::choose_grad(routing.scoring), params, &tensors, sizes.tokens.div_ceil(64))
+        let kernel = mixture::choose_grad(routing.scoring);
+        in_parts(gpu, &[&self.logits, &self.experts, &self.weights, dweights, dlogits], |rows| {
+            let part = Self { logits: rows[0].clone(), experts: rows[1].clone(), weights: rows[2].clone() };
+            let (sizes, params) = part.params(routing);
+            let tensors: Vec<_> = rows.iter().map(|tensor| (tensor, Lanes::One)).collect();
+            launch(gpu, &kernel, params, &tensors, sizes.tokens.div_ceil(64))
+        })
     }
 
     /// How many tokens chose each expert.
@@ -247,7 +269,11 @@ pub(crate) struct CombineArgs<'a> {
 
 /// Of sigmoid(logit) s for each token: the gradients of s and of the logits, from dy.
 pub(crate) fn shared_gradient(gpu: &Gpu, dy: &Tensor, [s, logits, ds, dlogits]: [&Tensor; 4]) -> Result<Plan, Error> {
-    let (tokens, width) = dy.rows_cols();
-    let params = Params { width: width as u32, ..Sizes { tokens, experts: 1, top_k: 1 }.params() };
-    launch(gpu, &mixture::shared_grad(dy.element()), params, &ones([dy, s, logits, ds, dlogits]), tokens)
+    let kernel = mixture::shared_grad(dy.element());
+    in_parts(gpu, &[dy, s, logits, ds, dlogits], |rows| {
+        let (tokens, width) = rows[0].rows_cols();
+        let params = Params { width: width as u32, ..Sizes { tokens, experts: 1, top_k: 1 }.params() };
+        let tensors: Vec<_> = rows.iter().map(|tensor| (tensor, Lanes::One)).collect();
+        launch(gpu, &kernel, params, &tensors, tokens)
+    })
 }

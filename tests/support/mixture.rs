@@ -2,8 +2,9 @@
 
 use ffwd::accuracy::Sample;
 use ffwd::nn::{BoundMixture, Mixture, MixtureLayer, SharedExpert};
-use ffwd::oracle::{self, Bounded, GatedWeights, Mixed};
+use ffwd::oracle::{self, Bounded, GatedGradients, GatedWeights, Mixed};
 use ffwd::routing::{Routing, Scoring};
+use ffwd::weights::{FeedForwardWeights, HostTensor, HostWeight, MixtureWeights};
 use ffwd::{Element, Gate, Gpu, Tensor};
 
 use super::layer::{self, Function, small};
@@ -107,6 +108,41 @@ impl Weights {
         Mixture::new(gpu, layer).unwrap()
     }
 
+    /// As a file's reader hands them over.
+    pub fn on_host(&self) -> MixtureWeights {
+        let Self { experts, d_model, d_ff, .. } = *self;
+        let tensor = |values: &[f32], shape: &[usize]| HostTensor::new(shape, self.element, values).unwrap();
+        let weight = |values: &[f32], shape: &[usize]| HostWeight::Plain(tensor(values, shape));
+        let exact = |values: &Option<Vec<f32>>, shape: &[usize]| {
+            values.as_ref().map(|values| HostTensor::new(shape, Element::F32, values).unwrap())
+        };
+        let bias = |k: usize, width: usize| self.biases.as_ref().map(|biases| tensor(&biases[k], &[experts, width]));
+        let shared = self.shared.as_ref().map(|(shared, _)| FeedForwardWeights::Gated {
+            w_gate: weight(&shared.first, &[shared.d_ff, d_model]),
+            b_gate: None,
+            w_up: weight(&shared.up, &[shared.d_ff, d_model]),
+            b_up: None,
+            w_down: weight(&shared.last, &[d_model, shared.d_ff]),
+            b_down: None,
+            activation: Some(self.gate.name().into()),
+        });
+        MixtureWeights {
+            routing: self.routing,
+            router: HostTensor::new(&[experts, d_model], Element::F32, &self.router).unwrap(),
+            router_bias: exact(&self.router_bias, &[experts]),
+            choice_bias: exact(&self.choice_bias, &[experts]),
+            w_gate: weight(&self.matrices[0], &[experts, d_ff, d_model]),
+            b_gate: bias(0, d_ff),
+            w_up: weight(&self.matrices[1], &[experts, d_ff, d_model]),
+            b_up: bias(1, d_ff),
+            w_down: weight(&self.matrices[2], &[experts, d_model, d_ff]),
+            b_down: bias(2, d_model),
+            activation: Some(self.gate.name().into()),
+            shared,
+            shared_gate: self.shared.as_ref().and_then(|(_, sigmoid)| exact(sigmoid, &[1, d_model])),
+        }
+    }
+
     /// For the oracle.
     pub fn truth(&self) -> oracle::MixtureWeights<'_> {
         let Self { d_model, d_ff, .. } = *self;
@@ -137,6 +173,21 @@ impl Weights {
             gate: self.gate.clone(),
             shared: self.shared.as_ref().map(|(layer, sigmoid)| shared((layer, sigmoid))),
         }
+    }
+
+    /// The gradients of `sum(dy * y)`: of x, then of every tensor by its name in [`MixtureLayer::named`].
+    pub fn gradients(&self, x: &[f32], dy: &[f32]) -> Vec<(String, Vec<Bounded>)> {
+        let g = oracle::mixture_backward(x, dy, x.len() / self.d_model, &self.truth());
+        let all = |of: fn(&GatedGradients) -> &Vec<Bounded>| g.experts.iter().flat_map(|e| of(e).clone()).collect::<Vec<_>>();
+        let mut named = vec![("x", g.x.clone()), ("router", g.router.clone()), ("router_bias", g.router_bias.clone())];
+        named.extend([("w_gate", all(|e| &e.w_gate)), ("w_up", all(|e| &e.w_up)), ("w_down", all(|e| &e.w_down))]);
+        named.extend([("b_gate", all(|e| &e.b_gate)), ("b_up", all(|e| &e.b_up)), ("b_down", all(|e| &e.b_down))]);
+        if let Some((shared, sigmoid)) = g.shared {
+            named.extend([("shared_gate", sigmoid), ("shared.w_gate", shared.w_gate), ("shared.w_up", shared.w_up)]);
+            named.extend([("shared.w_down", shared.w_down), ("shared.b_gate", shared.b_gate), ("shared.b_up", shared.b_up)]);
+            named.push(("shared.b_down", shared.b_down));
+        }
+        named.into_iter().map(|(name, gradient)| (name.to_owned(), gradient)).collect()
     }
 
     /// How many roundings a result has: those of all its sums.
@@ -177,6 +228,20 @@ impl Weights {
         self.judge("weights", 0, Element::F32, &weights, &run.weights)?;
         self.judge("y", 0, element, &truth.y, &run.y)
     }
+}
+
+/// Every router, biases and shared experts.
+pub fn forms(element: Element, sizes: [usize; 3]) -> Vec<Weights> {
+    let of = |routing, gate| Weights::random(routing, gate, element, sizes);
+    vec![
+        of(Routing::softmax(3), "swiglu").biased(),
+        of(Routing::softmax(2), "swiglu_oai").biased(),
+        of(Routing::softmax(2).unnormalised(), "swiglu").sharing(true),
+        of(Routing { scale: 1.5, ..Routing::softmax(1) }, "geglu").sharing(false),
+        of(SIGMOID, "swiglu").choosing().sharing(false),
+        of(Routing { normalise: false, top_k: sizes[0], ..SIGMOID }, "reglu"),
+        of(Routing::softmax(2).unnormalised(), "swiglu").choosing().biased().sharing(true),
+    ]
 }
 
 /// What a mixture answered.

@@ -161,9 +161,12 @@ impl Mixture {
         Ok(Choices { logits: zeros(self.experts())?, experts: zeros(top_k)?, weights: zeros(top_k)? })
     }
 
-    /// out = a w^T + bias, by a kernel of its own choice: the loop of the experts need not suit so few columns.
+    /// out = a w^T + bias of the router and its like, which are not of halves alone, as cooperative loops need them.
     fn linear(&self, args: LinearArgs<'_>) -> Result<Plan, Error> {
-        let tuning = if matches!(self.tuning, Tuning::Fixed(_)) { Tuning::Shipped } else { self.tuning };
+        let tuning = match self.tuning {
+            Tuning::Fixed(Strategy { looping: Loop::Cooperative(_), .. }) => Tuning::Shipped,
+            other => other,
+        };
         Linear::new(&self.gpu, Activation::Identity).with_tuning(tuning).plan(args)
     }
 

@@ -262,7 +262,7 @@ impl Variant {
         };
         if self.experts != Experts::None {
             let row = if gathered { "members_word(2u * row)" } else { "row" };
-            rendered += &format!("fn row_of(row: u32) -> u32 {{\n    return {row};\n}}\n");
+            rendered += &format!("const TRANSPOSED = {};\nfn row_of(row: u32) -> u32 {{\n    return {row};\n}}\n", self.transposed[1]);
         }
         let mut files = vec![include_str!("../../../shaders/matmul/params.wgsl")];
         files.push(match self.experts {
