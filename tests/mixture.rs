@@ -2,7 +2,9 @@
 
 mod support;
 
+use ffwd::nn::{Mixture, MixtureLayer};
 use ffwd::oracle::mixture;
+use ffwd::quantised::{Block, Packing};
 use ffwd::routing::Routing;
 use ffwd::shader::matmul::Loop;
 use ffwd::tuning::{Strategy, Tuning};
@@ -10,7 +12,7 @@ use ffwd::{Element, Gpu};
 use support::layer::{loops, some_loops, tokens, two_loops};
 use support::living::{Living, open};
 use support::mixture::{SIGMOID, Weights, forms, run};
-use support::{devices, gpu, same_bits};
+use support::{devices, gpu, quantised, same_bits};
 
 /// Experts, d_model, d_ff: ragged and in whole vectors.
 const PAIR: [[usize; 3]; 2] = [[5, 17, 13], [8, 32, 24]];
@@ -67,6 +69,42 @@ fn experts_may_have_all_tokens_or_none() {
         check(&[one, two], Element::F32, &[1, 64, 65], some_loops);
         let many = Weights::random(Routing::softmax(4), "swiglu", Element::F32, [130, sizes[1], sizes[2]]);
         check(&[many], Element::F32, &[1, 7], two_loops);
+    }
+}
+
+/// Experts whose weights stay packed.
+#[test]
+fn experts_may_be_quantised() {
+    for block in [Block::Q8_0, Block::Q4_1, Block::MXFP4] {
+        let [experts, d_model, d_ff] = [5, 64, 32];
+        let packed = |rows, cols, seed| match quantised::random(Packing::Block(block), [rows, cols], seed) {
+            quantised::Matrix::Blocks { bytes, .. } => bytes,
+            quantised::Matrix::Int4(_) => unreachable!("a block was asked for"),
+        };
+        let matrices = [(experts * d_ff, d_model, 1), (experts * d_ff, d_model, 2), (experts * d_model, d_ff, 3)];
+        let matrices = matrices.map(|(rows, cols, seed)| packed(rows, cols, seed));
+        let numbers = |bytes: &Vec<u8>| quantised::Matrix::Blocks { block, bytes: bytes.clone() }.numbers();
+        let plain = Weights::random(Routing::softmax(2), "swiglu", Element::F32, [experts, d_model, d_ff]);
+        let weights = Weights { matrices: [numbers(&matrices[0]), numbers(&matrices[1]), numbers(&matrices[2])], ..plain };
+        for device in devices() {
+            let weight = |k: usize, rows, cols| device.gpu.quantised_blocks(&matrices[k], &[experts, rows, cols], block).unwrap().into();
+            let layer = MixtureLayer {
+                w_gate: weight(0, d_ff, d_model),
+                w_up: weight(1, d_ff, d_model),
+                w_down: weight(2, d_model, d_ff),
+                ..weights.upload(&device.gpu, 0).layer().clone()
+            };
+            for rows in [1, 40] {
+                let x = tokens(Element::F32, rows, d_model);
+                let truth = mixture(&x, rows, &weights.truth());
+                for looping in some_loops(&device.gpu) {
+                    let mixture = Mixture::new(&device.gpu, layer.clone()).unwrap().with_loop(looping);
+                    let judged =
+                        run(&device.gpu, &mixture, &x, Element::F32, 0).and_then(|run| weights.judge_run(&truth, Element::F32, &run));
+                    judged.unwrap_or_else(|fault| panic!("{block:?}, {rows} tokens, {looping} on {}: {fault}", device.name));
+                }
+            }
+        }
     }
 }
 

@@ -12,20 +12,24 @@ use support::mixture::{Weights, forms};
 use support::product::small;
 use support::{Guarded, devices, gpu, numbers, same_bits};
 
+/// So many numbers for the gradient of this name.
+type Before = dyn Fn(&str, usize) -> Vec<f32>;
+
 /// What a backward pass wrote: dx, then every gradient by its name. With `before`, gradients of weights start with numbers.
 fn gradients(
     gpu: &Gpu,
     mixture: &Mixture,
     [x, dy]: [&Tensor; 2],
     [dx, dw]: [Element; 2],
-    before: Option<&dyn Fn(&str, usize) -> Vec<f32>>,
+    before: Option<&Before>,
 ) -> Result<Vec<(String, Vec<f32>)>, String> {
     let mut layer = mixture.layer().clone();
     layer.choice_bias = None;
-    let named: Vec<_> = layer.named().into_iter().map(|(name, tensor)| (name, tensor.clone())).collect();
+    let named: Vec<_> = layer.named().into_iter().map(|(name, matrix)| (name, matrix.plain().unwrap().clone())).collect();
     let name_of = |tensor: &Tensor| named.iter().find(|(_, other)| other == tensor).unwrap().0.clone();
     let mut outputs = Vec::new();
-    let into = layer.map(|tensor| {
+    let into = layer.map(|matrix| {
+        let tensor = matrix.plain()?;
         let name = name_of(tensor);
         let output = match before {
             Some(before) => Guarded::holding(gpu, &before(&name, tensor.len()), tensor.shape(), dw, 1),

@@ -124,6 +124,6 @@ fn weights_of_the_host_are_uploaded() {
         let answer = run(gpu(), &uploaded, &x, Element::F32, 0).unwrap();
         same_bits(&answer.all(), &want.all()).unwrap_or_else(|fault| panic!("{name}: {fault}"));
         let halves = Mixture::upload(gpu(), &weights.on_host(), Some(Element::F16)).unwrap();
-        assert_eq!((halves.layer().w_gate.element(), halves.layer().router.element()), (Element::F16, Element::F32));
+        assert_eq!((halves.layer().w_gate.kind(), halves.layer().router.element()), (Element::F16.into(), Element::F32));
     }
 }

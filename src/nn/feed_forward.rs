@@ -94,6 +94,26 @@ impl Layer {
     }
 }
 
+/// A tensor as `element`, or as it is stored.
+pub(super) fn upload_tensor(gpu: &Gpu, t: &HostTensor, element: Option<Element>) -> Result<Tensor, Error> {
+    let element = element.unwrap_or(t.element());
+    if element == t.element() {
+        gpu.tensor_from_bytes(&t.data.bytes, &t.shape, element)
+    } else {
+        gpu.tensor(&t.to_f32(), &t.shape, element)
+    }
+}
+
+/// A weight as `element`, or as it is stored: what is quantised, packed.
+pub(super) fn upload_weight(gpu: &Gpu, w: &HostWeight, element: Option<Element>) -> Result<Weight, Error> {
+    match (w, element) {
+        (HostWeight::Plain(t), _) => upload_tensor(gpu, t, element).map(Weight::from),
+        (HostWeight::Blocks { shape, block, bytes }, None) => gpu.quantised_blocks(bytes, shape, *block).map(Weight::from),
+        (HostWeight::Int4(int4), None) => gpu.quantised_int4(int4).map(Weight::from),
+        (quantised, Some(element)) => gpu.tensor(&quantised.to_f32(), quantised.shape(), element).map(Weight::from),
+    }
+}
+
 /// A feed-forward layer on a device.
 #[derive(Debug, Clone)]
 pub struct FeedForward {
@@ -129,20 +149,8 @@ impl FeedForward {
     /// # Errors
     /// [`Error::UnknownName`]; [`Error::OutOfMemory`]; [`Error::Limit`].
     pub fn upload(gpu: &Gpu, weights: &FeedForwardWeights, function: Option<&str>, element: Option<Element>) -> Result<Self, Error> {
-        let tensor = |t: &HostTensor| {
-            let element = element.unwrap_or(t.element());
-            if element == t.element() {
-                gpu.tensor_from_bytes(&t.data.bytes, &t.shape, element)
-            } else {
-                gpu.tensor(&t.to_f32(), &t.shape, element)
-            }
-        };
-        let weight = |w: &HostWeight| match (w, element) {
-            (HostWeight::Plain(t), _) => tensor(t).map(Weight::from),
-            (HostWeight::Blocks { shape, block, bytes }, None) => gpu.quantised_blocks(bytes, shape, *block).map(Weight::from),
-            (HostWeight::Int4(int4), None) => gpu.quantised_int4(int4).map(Weight::from),
-            (quantised, _) => gpu.tensor(&quantised.to_f32(), quantised.shape(), element.unwrap_or(Element::F32)).map(Weight::from),
-        };
+        let tensor = |t: &HostTensor| upload_tensor(gpu, t, element);
+        let weight = |w: &HostWeight| upload_weight(gpu, w, element);
         let optional = |t: &Option<HostTensor>| t.as_ref().map(tensor).transpose();
         let function = function.or(weights.activation());
         let layer = match weights {

@@ -99,7 +99,9 @@ impl ExpertsProduct<'_> {
             }
         }
         let allowed = self.product.operands.iter().filter(|o| self.is_stacked(o.name)).map(most).min().unwrap_or(0);
-        let each = if self.by_rows() { cols * depth } else { rows * cols };
+        // Of packed weights, words.
+        let width = if self.product.problem.transposed[1] { depth } else { self.product.b_width() };
+        let each = if self.by_rows() { cols * width } else { rows * cols };
         let mut step = Part {
             experts: Span { start: 0, len: (allowed / each.max(1)).clamp(1, side) },
             rows: Span { start: 0, len: rows.min(side * tile_rows) },
@@ -109,7 +111,7 @@ impl ExpertsProduct<'_> {
         if each > allowed {
             // One row of memory must fit, and four of a transposed weight.
             let (width, cut, fewest) = match (self.by_rows(), self.product.problem.transposed[1]) {
-                (true, false) => (depth, &mut step.cols, 1),
+                (true, false) => (width, &mut step.cols, 1),
                 (true, true) => (cols, &mut step.depth, 4),
                 (false, _) => (cols, &mut step.rows, 1),
             };
@@ -219,8 +221,9 @@ impl ExpertsProduct<'_> {
                     ((at(experts.start, depth.start, cols.start), end.min(whole.1)), origin, all_cols)
                 }
                 ("b" | "b_up", true) => {
-                    let at = |expert: u64, col: u64| (expert * all_cols + col) * all_depth;
-                    ((at(experts.start, cols.start), at(experts.end() - 1, cols.end())), at(0, cols.start), all_depth)
+                    let width = self.product.b_width();
+                    let at = |expert: u64, col: u64| (expert * all_cols + col) * width;
+                    ((at(experts.start, cols.start), at(experts.end() - 1, cols.end())), at(0, cols.start), width)
                 }
                 ("a", false) => (whole, rows.start, all_rows),
                 ("b", false) => (whole, cols.start, all_cols),

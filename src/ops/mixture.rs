@@ -85,7 +85,7 @@ fn in_parts(gpu: &Gpu, tensors: &[&Tensor], plan: impl Fn(&[Tensor]) -> Result<P
 }
 
 /// Element by element.
-fn ones<'a, const N: usize>(tensors: [&'a Tensor; N]) -> [(&'a Tensor, Lanes); N] {
+fn ones<const N: usize>(tensors: [&Tensor; N]) -> [(&Tensor, Lanes); N] {
     tensors.map(|tensor| (tensor, Lanes::One))
 }
 

@@ -170,7 +170,7 @@ impl<'a> Product<'a> {
     }
 
     /// Elements from one row of the weights in memory to the next; words, where they are packed.
-    fn b_width(&self) -> u64 {
+    pub(super) fn b_width(&self) -> u64 {
         let depth = self.problem.depth;
         match self.problem.b {
             WeightKind::Plain(_) => depth as u64,

@@ -98,10 +98,10 @@ impl Weights {
             router_bias: exact(&self.router_bias),
             choice_bias: exact(&self.choice_bias),
             gate: self.gate.clone(),
-            w_gate: own(&self.matrices[0], &[experts, d_ff, d_model]),
-            w_up: own(&self.matrices[1], &[experts, d_ff, d_model]),
+            w_gate: own(&self.matrices[0], &[experts, d_ff, d_model]).into(),
+            w_up: own(&self.matrices[1], &[experts, d_ff, d_model]).into(),
             biases: bias(0, d_ff).zip(bias(1, d_ff)),
-            w_down: own(&self.matrices[2], &[experts, d_model, d_ff]),
+            w_down: own(&self.matrices[2], &[experts, d_model, d_ff]).into(),
             b_down: bias(2, d_model),
             shared,
         };

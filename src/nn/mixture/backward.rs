@@ -62,7 +62,7 @@ impl Mixture {
     /// [`Error::OutOfMemory`], [`Error::Limit`].
     pub fn gradients(&self) -> Result<MixtureLayer, Error> {
         let learned = MixtureLayer { choice_bias: None, ..self.layer.clone() };
-        learned.map(|tensor| self.gpu.zeros(tensor.shape(), Element::F32))
+        learned.map(|matrix| self.gpu.zeros(matrix.shape(), Element::F32))
     }
 
     /// The gradients of `sum(dy * y)`, the same bits on every run, from x alone: routing and what lies between the products
@@ -140,8 +140,8 @@ impl Mixture {
     /// What computes the products of rows.
     fn backward_products(&self, x: Element, rows: usize) -> Result<RowProducts, Error> {
         let ([_, d_model, d_ff], layer) = (self.layer.sizes(), &self.layer);
-        let (into, out_of) = (layer.w_gate.element(), layer.w_down.element());
-        let z = Form { experts: Experts::Rows { gathered: true }, kinds: [x, into, Element::F32], ..Form::new([d_ff, d_model], into) };
+        let (into, out_of) = (layer.w_gate.kind(), layer.w_down.kind());
+        let z = Form { experts: Experts::Rows { gathered: true }, kinds: (x, into, Element::F32), ..Form::new([d_ff, d_model], into) };
         let dhidden = Form { transposed: true, ..Form::new([d_ff, d_model], out_of) };
         let dx = Form { transposed: true, ..Form::new([d_model, d_ff], into) };
         let with = |form: Form| Ok::<_, Error>((form, form.strategy(self, rows)?));
@@ -151,6 +151,9 @@ impl Mixture {
     /// The gradients of the experts' weights, of the weights of choices, and dx with the shared expert's share.
     fn experts_backward(&self, pass: &Backward<'_>, dx_shared: Option<&Tensor>) -> Result<Plan, Error> {
         let (gpu, layer, [experts, d_model, d_ff]) = (&self.gpu, &self.layer, self.layer.sizes());
+        let (w_gate, w_up, w_down) = (layer.w_gate.plain()?, layer.w_up.plain()?, layer.w_down.plain()?);
+        let gradients = pass.gradients;
+        let (dw_gate, dw_up, dw_down) = (gradients.w_gate.plain()?, gradients.w_up.plain()?, gradients.w_down.plain()?);
         let top_k = layer.routing.top_k;
         let tokens = pass.x.rows_cols().0;
         let each = (tokens * top_k).div_ceil(experts).max(1);
@@ -170,39 +173,39 @@ impl Mixture {
             let [gate, up, hidden, out, dout] = [view(&own[0])?, view(&own[1])?, view(&own[2])?, view(&own[3])?, view(&own[4])?];
             let mut steps = Pass::new(self, &groups);
             let (b_gate, b_up) = layer.biases.as_ref().map(|(gate, up)| (gate, up)).unzip();
-            for (weight, bias, z) in [(&layer.w_gate, b_gate, &gate), (&layer.w_up, b_up, &up)] {
+            for (weight, bias, z) in [(w_gate, b_gate, &gate), (w_up, b_up, &up)] {
                 let operands = [("a", Some(&x)), ("b", Some(weight)), ("bias", bias), ("out", Some(z))];
                 steps.product(products.z.0, products.z.1, &operands);
             }
             let between = Gated::new(gpu, layer.gate.clone());
             let input = GateInput::Separate { gate: &gate, up: &up };
             steps.plan(between.forward(GatedForward { input, y: &hidden, bias: None, parameters: None })?);
-            let operands = [("a", Some(&hidden)), ("b", Some(&layer.w_down)), ("bias", layer.b_down.as_ref()), ("out", Some(&out))];
+            let operands = [("a", Some(&hidden)), ("b", Some(w_down)), ("bias", layer.b_down.as_ref()), ("out", Some(&out))];
             steps.product(products.out_of.0, products.out_of.1, &operands);
             steps.plan(order.weights_gradient(gpu, &dy, &out, &dweights)?);
             steps.plan(order.spread(gpu, &dy, &choices.weights, &dout)?);
-            let operands = [("a", Some(&dout)), ("b", Some(&layer.w_down)), ("out", Some(&hidden))];
+            let operands = [("a", Some(&dout)), ("b", Some(w_down)), ("out", Some(&hidden))];
             steps.product(products.dhidden.0, products.dhidden.1, &operands);
             // Gate and up become their gradients, and that of hidden becomes hidden.
             steps.plan(between.joint([&gate, &up], &hidden, None)?);
             let accumulate = pass.accumulate || first > 0;
             let (db_gate, db_up) = pass.gradients.biases.as_ref().map(|(gate, up)| (gate, up)).unzip();
             for (d, with, dw, db, gathered) in [
-                (&dout, &hidden, &pass.gradients.w_down, pass.gradients.b_down.as_ref(), false),
-                (&gate, &x, &pass.gradients.w_gate, db_gate, true),
-                (&up, &x, &pass.gradients.w_up, db_up, true),
+                (&dout, &hidden, dw_down, pass.gradients.b_down.as_ref(), false),
+                (&gate, &x, dw_gate, db_gate, true),
+                (&up, &x, dw_up, db_up, true),
             ] {
                 let form = Form {
                     products: if db.is_some() { Products::Summed } else { Products::One },
                     experts: Experts::Depth { gathered },
-                    kinds: [Element::F32, with.element(), dw.element()],
-                    ..Form::new([with.rows_cols().1, d.rows_cols().1], with.element())
+                    kinds: (Element::F32, with.element().into(), dw.element()),
+                    ..Form::new([with.rows_cols().1, d.rows_cols().1], with.element().into())
                 };
                 let operands = [("a", Some(d)), ("b", Some(with)), ("out", Some(dw)), ("sums", db), ("residual", accumulate.then_some(dw))];
                 steps.product(form, form.strategy(self, each)?, &operands);
             }
             if let Some(dx) = &dx {
-                for (d, weight, sum) in [(&gate, &layer.w_gate, None), (&up, &layer.w_up, Some(&out))] {
+                for (d, weight, sum) in [(&gate, w_gate, None), (&up, w_up, Some(&out))] {
                     let operands = [("a", Some(d)), ("b", Some(weight)), ("out", Some(&out)), ("residual", sum)];
                     steps.product(products.dx.0, products.dx.1, &operands);
                 }
@@ -219,20 +222,19 @@ impl Mixture {
     fn fits(&self, args: &MixtureBackward<'_>) -> Result<(), Error> {
         args.dy.expect_shape("dy", args.x.shape())?;
         args.dx.map_or(Ok(()), |dx| dx.expect_shape("dx", args.x.shape()))?;
-        let learned = |layer: &'_ MixtureLayer| -> Vec<(String, Tensor)> {
+        fn learned(layer: &MixtureLayer) -> Result<Vec<(String, &Tensor)>, Error> {
             let all = layer.named().into_iter().filter(|(name, _)| name != "choice_bias");
-            all.map(|(name, tensor)| (name, tensor.clone())).collect()
-        };
-        let (weights, gradients) = (learned(&self.layer), learned(args.gradients));
-        let names = |of: &[(String, Tensor)]| of.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>();
-        if names(&weights) != names(&gradients) {
+            all.map(|(name, matrix)| Ok((name, matrix.plain()?))).collect()
+        }
+        let (weights, gradients) = (learned(&self.layer)?, learned(args.gradients)?);
+        if !weights.iter().map(|(name, _)| name).eq(gradients.iter().map(|(name, _)| name)) {
             return Err(Error::Unsupported { function: "a mixture".into(), what: "gradients of another form" });
         }
         for ((_, weight), (_, gradient)) in weights.iter().zip(&gradients) {
             gradient.expect_shape("gradient of a weight", weight.shape())?;
         }
-        let inputs = weights.iter().map(|(_, tensor)| ("a weight", tensor)).chain([("x", args.x), ("dy", args.dy)]);
-        let outputs = gradients.iter().map(|(_, tensor)| ("gradient of a weight", tensor)).chain(args.dx.map(|dx| ("dx", dx)));
+        let inputs = weights.iter().map(|(_, tensor)| ("a weight", *tensor)).chain([("x", args.x), ("dy", args.dy)]);
+        let outputs = gradients.iter().map(|(_, tensor)| ("gradient of a weight", *tensor)).chain(args.dx.map(|dx| ("dx", dx)));
         let (inputs, outputs): (Vec<_>, Vec<_>) = (inputs.collect(), outputs.collect());
         for (i, (output, tensor)) in outputs.iter().enumerate() {
             if let Some((input, _)) = inputs.iter().chain(&outputs[..i]).find(|(_, other)| other.overlaps(tensor)) {

@@ -4,7 +4,7 @@ use super::Mixture;
 use super::pass::{Cut, Form, Pass};
 use crate::element::Element;
 use crate::error::Error;
-use crate::gpu::{Gpu, Plan, PlanBuilder, Tensor};
+use crate::gpu::{Gpu, Matrix, Plan, PlanBuilder, Tensor};
 use crate::nn::FeedForwardArgs;
 use crate::nn::bound::bytes_once;
 use crate::ops::mixture::{Choices, CombineArgs, Order, Sizes};
@@ -47,7 +47,7 @@ impl Mixture {
     /// strategy that the device or the product does not allow; [`Error::OutOfMemory`], [`Error::Limit`].
     pub fn bind(&self, x: &Tensor, y: &Tensor) -> Result<BoundMixture, Error> {
         y.expect_shape("y", x.shape())?;
-        let weights: Vec<_> = self.layer.named().into_iter().map(|(_, tensor)| tensor).collect();
+        let weights: Vec<_> = self.layer.named().into_iter().map(|(_, matrix)| matrix.memory()).collect();
         if weights.iter().any(|weight| weight.overlaps(y)) {
             return Err(Error::Alias { input: "a weight", output: "y" });
         }
@@ -94,10 +94,11 @@ impl Mixture {
         let into = Form {
             products: Products::GateUp,
             experts: Experts::Rows { gathered: true },
-            kinds: [x, self.layer.w_gate.element(), self.hidden],
-            ..Form::new([d_ff, d_model], x)
+            kinds: (x, self.layer.w_gate.kind(), self.hidden),
+            ..Form::new([d_ff, d_model], self.layer.w_gate.kind())
         };
-        let out_of = Form { kinds: [self.hidden, self.layer.w_down.element(), Element::F32], ..Form::new([d_model, d_ff], x) };
+        let out_of =
+            Form { kinds: (self.hidden, self.layer.w_down.kind(), Element::F32), ..Form::new([d_model, d_ff], self.layer.w_down.kind()) };
         [into, out_of]
     }
 
@@ -128,9 +129,19 @@ impl Mixture {
             let layer = &self.layer;
             let (b_gate, b_up) = layer.biases.as_ref().map(|(gate, up)| (gate, up)).unzip();
             let mut pass = Pass::new(self, &groups);
-            let into = [("a", Some(&x)), ("b", Some(&layer.w_gate)), ("b_up", Some(&layer.w_up)), ("out", Some(&hidden))];
+            let into = [
+                ("a", Some(&x)),
+                ("b", Some(Matrix::from(&layer.w_gate).memory())),
+                ("b_up", Some(Matrix::from(&layer.w_up).memory())),
+                ("out", Some(&hidden)),
+            ];
             pass.product(forms[0], strategies[0], &[into.as_slice(), &[("bias", b_gate), ("bias_up", b_up)]].concat());
-            let out_of = [("a", Some(&hidden)), ("b", Some(&layer.w_down)), ("out", Some(&out)), ("bias", layer.b_down.as_ref())];
+            let out_of = [
+                ("a", Some(&hidden)),
+                ("b", Some(Matrix::from(&layer.w_down).memory())),
+                ("out", Some(&out)),
+                ("bias", layer.b_down.as_ref()),
+            ];
             pass.product(forms[1], strategies[1], &out_of);
             let shared = shared.as_ref().map(|shared| (&shared.y, shared.sigmoids.as_ref()));
             pass.plan(order.combine(gpu, &CombineArgs { rows: &out, weights: Some(&choices.weights), shared, y: &y })?);

@@ -2,7 +2,7 @@
 
 use crate::error::Error;
 use crate::gate::Gate;
-use crate::gpu::Tensor;
+use crate::gpu::{Matrix, Tensor, Weight};
 use crate::nn::{FeedForward, Layer};
 use crate::routing::Routing;
 
@@ -22,13 +22,13 @@ pub struct MixtureLayer {
     /// The experts' gate.
     pub gate: Gate,
     /// `[E, d_ff, d_model]`.
-    pub w_gate: Tensor,
+    pub w_gate: Weight,
     /// `[E, d_ff, d_model]`, of the same kind.
-    pub w_up: Tensor,
+    pub w_up: Weight,
     /// `[E, d_ff]` each; one needs the other.
     pub biases: Option<(Tensor, Tensor)>,
     /// `[E, d_model, d_ff]`.
-    pub w_down: Tensor,
+    pub w_down: Weight,
     /// `[E, d_model]`.
     pub b_down: Option<Tensor>,
     /// An expert that every token goes through.
@@ -45,57 +45,47 @@ pub struct SharedExpert {
 }
 
 impl MixtureLayer {
-    /// Every tensor by its name.
-    pub fn named(&self) -> Vec<(String, &Tensor)> {
+    /// Every weight and bias by its name.
+    pub fn named(&self) -> Vec<(String, Matrix<'_>)> {
         let (b_gate, b_up) = self.biases.as_ref().map(|(gate, up)| (gate, up)).unzip();
         let own = [
             ("router", Some(&self.router)),
             ("router_bias", self.router_bias.as_ref()),
             ("choice_bias", self.choice_bias.as_ref()),
-            ("w_gate", Some(&self.w_gate)),
-            ("w_up", Some(&self.w_up)),
-            ("w_down", Some(&self.w_down)),
             ("b_gate", b_gate),
             ("b_up", b_up),
             ("b_down", self.b_down.as_ref()),
             ("shared_gate", self.shared.as_ref().and_then(|shared| shared.gate.as_ref())),
         ];
-        let own = own.into_iter().filter_map(|(name, tensor)| Some((name.to_owned(), tensor?)));
+        let own = own.into_iter().filter_map(|(name, tensor)| Some((name, Matrix::from(tensor?))));
+        let matrices = [("w_gate", &self.w_gate), ("w_up", &self.w_up), ("w_down", &self.w_down)];
+        let own = own.chain(matrices.into_iter().map(|(name, weight)| (name, weight.into())));
         let shared = self.shared.iter().flat_map(|shared| shared.layer.named());
-        own.chain(shared.map(|(name, tensor)| (format!("shared.{name}"), tensor))).collect()
+        own.map(|(name, matrix)| (name.to_owned(), matrix)).chain(shared.map(|(name, matrix)| (format!("shared.{name}"), matrix))).collect()
     }
 
-    /// A layer of the same form, each tensor of which is made from this one's.
+    /// A layer of the same form, each tensor of which is made from this one's weight or bias.
     ///
     /// # Errors
     /// Those of `make`.
-    pub fn map(&self, mut make: impl FnMut(&Tensor) -> Result<Tensor, Error>) -> Result<Self, Error> {
-        let mut optional = |tensor: &Option<Tensor>| tensor.as_ref().map(&mut make).transpose();
-        let (router_bias, choice_bias, b_down) = (optional(&self.router_bias)?, optional(&self.choice_bias)?, optional(&self.b_down)?);
+    pub fn map(&self, mut make: impl FnMut(Matrix<'_>) -> Result<Tensor, Error>) -> Result<Self, Error> {
+        let [w_gate, w_up, w_down] =
+            [make((&self.w_gate).into())?, make((&self.w_up).into())?, make((&self.w_down).into())?].map(Weight::from);
         let biases = match &self.biases {
-            Some((gate, up)) => Some((make(gate)?, make(up)?)),
+            Some((gate, up)) => Some((make(gate.into())?, make(up.into())?)),
             None => None,
         };
         let shared = match &self.shared {
             Some(SharedExpert { layer, gate }) => {
                 let layer = layer.map(&mut make)?;
-                Some(SharedExpert { layer, gate: gate.as_ref().map(&mut make).transpose()? })
+                Some(SharedExpert { layer, gate: gate.as_ref().map(|gate| make(gate.into())).transpose()? })
             }
             None => None,
         };
-        Ok(Self {
-            routing: self.routing,
-            gate: self.gate.clone(),
-            router: make(&self.router)?,
-            w_gate: make(&self.w_gate)?,
-            w_up: make(&self.w_up)?,
-            w_down: make(&self.w_down)?,
-            router_bias,
-            choice_bias,
-            biases,
-            b_down,
-            shared,
-        })
+        let mut optional = |tensor: &Option<Tensor>| tensor.as_ref().map(|tensor| make(tensor.into())).transpose();
+        let (router_bias, choice_bias, b_down) = (optional(&self.router_bias)?, optional(&self.choice_bias)?, optional(&self.b_down)?);
+        let (routing, gate, router) = (self.routing, self.gate.clone(), make((&self.router).into())?);
+        Ok(Self { routing, gate, router, w_gate, w_up, w_down, router_bias, choice_bias, biases, b_down, shared })
     }
 
     /// Experts, d_model, d_ff.
@@ -107,10 +97,21 @@ impl MixtureLayer {
     /// Refuses tensors that do not fit each other.
     pub(super) fn check(&self) -> Result<(), Error> {
         let [experts, d_model, d_ff] = self.sizes();
-        self.w_gate.expect_shape("w_gate", &[experts, d_ff, d_model])?;
-        self.w_up.expect_shape("w_up", &[experts, d_ff, d_model])?;
-        self.w_up.expect_element("w_up", self.w_gate.element())?;
-        self.w_down.expect_shape("w_down", &[experts, d_model, d_ff])?;
+        for (operand, weight, shape) in [
+            ("w_gate", &self.w_gate, [experts, d_ff, d_model]),
+            ("w_up", &self.w_up, [experts, d_ff, d_model]),
+            ("w_down", &self.w_down, [experts, d_model, d_ff]),
+        ] {
+            if weight.shape() != shape {
+                return Err(Error::Shape { operand, expected: format!("{shape:?}"), actual: weight.shape().to_vec() });
+            }
+            if Matrix::from(weight).order().is_some() {
+                return Err(Error::Unsupported { function: "a mixture".into(), what: "weights whose columns have an order" });
+            }
+        }
+        if self.w_gate.kind() != self.w_up.kind() {
+            return Err(Error::Unsupported { function: "a mixture".into(), what: "gate and up of two kinds" });
+        }
         self.router.expect_shape("router", &[experts, d_model])?;
         if let Some((gate, up)) = &self.biases {
             gate.expect_shape("b_gate", &[experts, d_ff])?;

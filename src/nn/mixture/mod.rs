@@ -10,6 +10,7 @@ pub use bound::BoundMixture;
 pub use layer::{MixtureLayer, SharedExpert};
 
 use super::FeedForward;
+use super::feed_forward::{upload_tensor, upload_weight};
 use crate::activation::Activation;
 use crate::element::Element;
 use crate::error::Error;
@@ -56,14 +57,8 @@ impl Mixture {
     /// As [`Mixture::new`]; [`Error::UnknownName`]; [`Error::OutOfMemory`]; [`Error::Limit`].
     pub fn upload(gpu: &Gpu, weights: &MixtureWeights, element: Option<Element>) -> Result<Self, Error> {
         let stored = |t: &HostTensor| gpu.tensor_from_bytes(&t.data.bytes, &t.shape, t.element());
-        let tensor = |t: &HostTensor| match element {
-            Some(element) if element != t.element() => gpu.tensor(&t.to_f32(), &t.shape, element),
-            _ => stored(t),
-        };
-        let weight = |w: &HostWeight| match w {
-            HostWeight::Plain(t) => tensor(t),
-            quantised => gpu.tensor(&quantised.to_f32(), quantised.shape(), element.unwrap_or(Element::F32)),
-        };
+        let tensor = |t: &HostTensor| upload_tensor(gpu, t, element);
+        let weight = |w: &HostWeight| upload_weight(gpu, w, element);
         let optional = |t: &Option<HostTensor>| t.as_ref().map(tensor).transpose();
         let exact = |t: &Option<HostTensor>| t.as_ref().map(stored).transpose();
         let zeros = |other: &Tensor| gpu.zeros(other.shape(), other.element());
@@ -173,7 +168,7 @@ impl Mixture {
     /// Which experts the rows of x go to.
     fn route(&self, x: &Tensor, choices: &Choices) -> Result<Plan, Error> {
         let MixtureLayer { routing, router, router_bias, choice_bias, .. } = &self.layer;
-        let weights = Weights::One { weight: router, bias: router_bias.as_ref() };
+        let weights = Weights::One { weight: router.into(), bias: router_bias.as_ref() };
         let logits = self.linear(LinearArgs::new(x, weights, &choices.logits))?;
         Ok(logits.then(choices.plan(&self.gpu, routing, choice_bias.as_ref())?))
     }

@@ -9,6 +9,7 @@ use crate::ops::Linear;
 use crate::ops::experts::{ExpertsProduct, Grids, Groups};
 use crate::ops::mixture::{Choices, Order, Sizes};
 use crate::ops::product::{Operand, Product};
+use crate::quantised::WeightKind;
 use crate::shader::matmul::{Experts, Products};
 use crate::tuning::{Problem, Strategy};
 
@@ -22,18 +23,18 @@ pub(super) struct Form {
     /// Columns and depth; where the depth belongs to experts, columns and rows.
     pub sizes: [usize; 2],
     /// Of a, of the weights, of the output.
-    pub kinds: [Element; 3],
+    pub kinds: (Element, WeightKind, Element),
 }
 
 impl Form {
     /// One product of f32 rows with f32 results.
-    pub(super) const fn new(sizes: [usize; 2], b: Element) -> Self {
-        let (experts, kinds) = (Experts::Rows { gathered: false }, [Element::F32, b, Element::F32]);
+    pub(super) const fn new(sizes: [usize; 2], b: WeightKind) -> Self {
+        let (experts, kinds) = (Experts::Rows { gathered: false }, (Element::F32, b, Element::F32));
         Self { products: Products::One, experts, transposed: false, sizes, kinds }
     }
 
     fn problem(self, rows: usize) -> Problem {
-        let Self { sizes: [cols, other], kinds: [a, b, out], .. } = self;
+        let Self { sizes: [cols, other], kinds: (a, b, out), .. } = self;
         let gated = self.products == Products::GateUp;
         match self.experts {
             Experts::Depth { .. } => Problem { rows: other, cols, depth: rows, gated, a, b, out, transposed: [true; 2] },
