@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use ffwd::gpu::Matrix;
 use ffwd::nn::FeedForwardArgs;
 use ffwd::weights::FeedForwardWeights;
 use ffwd::{Element, FeedForward, Gpu, Plan, Tensor};
@@ -85,7 +86,11 @@ impl FeedForwards {
 
     /// Bytes of their weights on the GPU.
     pub fn bytes(&self) -> u64 {
-        self.layers.iter().flat_map(|layer| layer.layer().weights()).map(Tensor::bytes).sum()
+        let bytes = |matrix| match matrix {
+            Matrix::Plain(tensor) => tensor.bytes(),
+            Matrix::Quantised(quantised) | Matrix::Ordered(quantised) => quantised.bytes(),
+        };
+        self.layers.iter().flat_map(|layer| layer.layer().weights()).map(bytes).sum()
     }
 
     /// From now on remembers every call.

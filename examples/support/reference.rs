@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::check::largest;
 use super::{Result, fail, files};
 
-/// How far a logit may be from the reference's: ten times the most that was seen between two f32 evaluations, see
+/// How far a logit may be from the reference's: five times the most that was seen between two f32 evaluations, see
 /// tests/data/reference/README.md. f16 weights move logits by fifteen times this.
 const LOGIT: f64 = 5e-4;
 
