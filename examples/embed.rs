@@ -27,7 +27,7 @@ struct Options {
     /// The folder of the model; default is where scripts/fetch-models puts it
     #[arg(long)]
     model: Option<PathBuf>,
-    /// What the feed-forward weights are on the GPU: stored, f32, f16 or bf16
+    /// What the feed-forward weights are on the GPU: stored, f32, f16, bf16, q8_0 and so on
     #[arg(long, default_value = "stored", value_parser = Kind::parse)]
     element: Kind,
     /// Print the embeddings as JSON, and nothing else

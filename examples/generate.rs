@@ -37,7 +37,7 @@ struct Options {
     /// Most tokens of the answer
     #[arg(long, default_value_t = 24)]
     tokens: usize,
-    /// What the feed-forward weights are on the GPU: stored, f32, f16 or bf16
+    /// What the feed-forward weights are on the GPU: stored, f32, f16, bf16, q8_0 and so on
     #[arg(long, default_value = "stored", value_parser = Kind::parse)]
     element: Kind,
     /// 0 takes the likeliest token

@@ -41,8 +41,8 @@ struct Options {
     /// Tokens from one window to the next; those that overlap are context and are not counted again
     #[arg(long, default_value_t = 96)]
     stride: usize,
-    /// Kinds of weights: stored, f32, f16, bf16
-    #[arg(long, value_delimiter = ',', default_value = "stored,f32,f16,bf16", value_parser = Kind::parse)]
+    /// Kinds of weights: stored, f32, f16, bf16, or a kind of blocks whose length divides the widths
+    #[arg(long, value_delimiter = ',', default_value = "stored,f32,f16,bf16,q8_0,q4_1,q4_0", value_parser = Kind::parse)]
     elements: Vec<Kind>,
     /// Activations that stand in for SiLU, with the weights as stored
     #[arg(long = "activation", value_delimiter = ',', default_value = "relu,gelu")]

@@ -1,7 +1,7 @@
 //! What feed-forward weights are stored as on the GPU.
 
 use ffwd::Element;
-use ffwd::weights::{FeedForwardWeights, HostTensor, HostWeight};
+use ffwd::weights::{Block, FeedForwardWeights, HostTensor, HostWeight};
 
 use super::{Result, fail};
 
@@ -12,25 +12,30 @@ pub enum Kind {
     Stored,
     /// Plain numbers.
     Plain(Element),
+    /// Quantised anew.
+    Blocks(Block),
 }
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 4] = [Self::Stored, Self::Plain(Element::F32), Self::Plain(Element::F16), Self::Plain(Element::Bf16)];
+    fn all() -> impl Iterator<Item = Self> {
+        [Self::Stored].into_iter().chain(Element::ALL.map(Self::Plain)).chain(Block::ALL.map(Self::Blocks))
+    }
 
     /// Its name on the command line.
     pub fn name(self) -> &'static str {
         match self {
             Self::Stored => "stored",
             Self::Plain(element) => element.name(),
+            Self::Blocks(block) => block.lower_name(),
         }
     }
 
     /// The kind of this name.
     pub fn parse(name: &str) -> Result<Self> {
-        match Self::ALL.into_iter().find(|kind| kind.name() == name) {
+        match Self::all().find(|kind| kind.name() == name) {
             Some(kind) => Ok(kind),
-            None => fail(format!("no kind `{name}`; there are {}", Self::ALL.map(Self::name).join(", "))),
+            None => fail(format!("no kind `{name}`; there are {}", Self::all().map(Self::name).collect::<Vec<_>>().join(", "))),
         }
     }
 
@@ -44,6 +49,14 @@ impl Kind {
         Ok(match self {
             Self::Stored => weight.clone(),
             Self::Plain(element) => HostTensor::new(weight.shape(), element, &weight.to_f32())?.into(),
+            Self::Blocks(block) => {
+                let shape = weight.shape().to_vec();
+                let cols = shape.last().copied().unwrap_or(0);
+                if cols % block.len() != 0 {
+                    return fail(format!("rows of {cols} numbers are not whole {} blocks of {}", block.name(), block.len()));
+                }
+                HostWeight::Blocks { shape, block, bytes: block.quantise(&weight.to_f32())? }
+            }
         })
     }
 
