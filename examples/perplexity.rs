@@ -56,7 +56,7 @@ fn main() -> ExitCode {
 fn run(options: &Options) -> Result<()> {
     // Misspelt names are told before anything is computed.
     options.activations.iter().try_for_each(|name| Gate::parse(name).map(drop))?;
-    if options.stride == 0 || options.stride > options.window {
+    if options.stride == 0 || options.stride >= options.window {
         return fail(format!("a stride of {} tokens does not fit windows of {}", options.stride, options.window));
     }
     let path = files::model(options.model.clone(), files::SMOLLM2)?;

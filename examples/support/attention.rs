@@ -51,14 +51,11 @@ impl Heads {
                 let q = &q[token * width..][..width];
                 for (head, (q, out)) in q.chunks_exact(self.width).zip(out.chunks_exact_mut(self.width)).enumerate() {
                     let at = head / (self.queries / self.keys) * self.width;
-                    let of = |all: &'_ [f32], position: usize| -> std::ops::Range<usize> {
-                        debug_assert!(position * row + at < all.len());
-                        position * row + at..position * row + at + self.width
-                    };
-                    let mut scores: Vec<f32> = (0..seen).map(|position| dot(q, &k[of(k, position)]) / (self.width as f32).sqrt()).collect();
+                    let of = |position: usize| position * row + at..position * row + at + self.width;
+                    let mut scores: Vec<f32> = (0..seen).map(|position| dot(q, &k[of(position)]) / (self.width as f32).sqrt()).collect();
                     softmax(&mut scores);
                     for (position, share) in scores.iter().enumerate() {
-                        out.iter_mut().zip(&v[of(v, position)]).for_each(|(out, v)| *out += share * v);
+                        out.iter_mut().zip(&v[of(position)]).for_each(|(out, v)| *out += share * v);
                     }
                 }
             }
