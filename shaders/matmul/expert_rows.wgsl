@@ -25,7 +25,7 @@ fn a_row(row: u32) -> u32 {
 }
 
 /// Row of b: of those of all experts, where they lie one after the other.
-fn b_row(col: u32) -> u32 {
+fn weight_row(col: u32) -> u32 {
     return select(expert * all_cols(), 0u, TRANSPOSED) + inside_cols(col);
 }
 

@@ -23,7 +23,7 @@ fn a_row(row: u32) -> u32 {
 }
 
 /// Row of b for a column of the output.
-fn b_row(col: u32) -> u32 {
+fn weight_row(col: u32) -> u32 {
     return inside_cols(col);
 }
 

@@ -8,7 +8,7 @@ struct Column {
 }
 
 fn load_col(col: u32, k: u32) -> Column {
-    return Column(b_step(b_row(col), k), b_up_step(b_row(col), k));
+    return Column(b_step(weight_row(col), k), b_up_step(weight_row(col), k));
 }
 
 fn mul_add(a: Step, b: Column, acc: Acc) -> Acc {

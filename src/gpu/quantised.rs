@@ -58,6 +58,22 @@ impl Quantised {
         &self.shape
     }
 
+    /// The same rows under another shape.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] where rows would be longer or shorter, or not as many.
+    pub fn reshape(&self, shape: &[usize]) -> Result<Self, Error> {
+        let rows = |shape: &[usize]| shape.iter().rev().skip(1).try_fold(1_usize, |n, d| n.checked_mul(*d));
+        if shape.last() != self.shape.last() || rows(shape) != rows(&self.shape) {
+            return Err(Error::Shape {
+                operand: "reshape",
+                expected: format!("as many rows as {shape:?}, as long"),
+                actual: self.shape.clone(),
+            });
+        }
+        Ok(Self { shape: shape.to_vec(), ..self.clone() })
+    }
+
     /// How it is packed.
     pub fn packing(&self) -> Packing {
         self.packing

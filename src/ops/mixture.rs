@@ -70,11 +70,13 @@ fn launch(gpu: &Gpu, kernel: &Kernel, mut params: Params, tensors: &[(&Tensor, L
     builder.finish()
 }
 
-/// The same tokens of all tensors, as many at a time as fit windows.
+/// The same tokens of all tensors, as many at a time as fit windows and grids.
 fn in_parts(gpu: &Gpu, tensors: &[&Tensor], plan: impl Fn(&[Tensor]) -> Result<Plan, Error>) -> Result<Plan, Error> {
     let tokens = tensors.first().map_or(0, |tensor| tensor.rows_cols().0);
     let most = |tensor: &&Tensor| Bound::max_elements(gpu, tensor) / (tensor.rows_cols().1 as u64).max(1);
-    let step = tensors.iter().map(most).min().unwrap_or(1).clamp(1, Tensor::MOST_ELEMENTS) as usize;
+    // A token is a workgroup, at most.
+    let side = u64::from(gpu.limits().max_compute_workgroups_per_dimension);
+    let step = tensors.iter().map(most).min().unwrap_or(1).min(side * side).clamp(1, Tensor::MOST_ELEMENTS) as usize;
     let mut all = PlanBuilder::new(gpu).finish()?;
     for first in (0..tokens).step_by(step) {
         let count = step.min(tokens - first);

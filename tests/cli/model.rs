@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use crate::support::{Raw, ffwd, succeed, write};
+use crate::support::{Raw, ffwd, read, succeed, write};
 
 /// Of the weights below: the dense layer's, and each mixture's experts, shared expert, router and gate.
 const BYTES: u64 = 4 * (3 * 8 * 1200 + 2 * (2 * 3 * 8 * 6 + 3 * 8 * 10 + 16 + 8));
@@ -90,12 +90,25 @@ fn what_is_not_one_network_is_refused_by_name() {
     let folder = folder();
     let (x, y) = (folder.path().join("x.safetensors"), folder.path().join("y.safetensors"));
     write(&x, &[("x", &Raw::f32(&[1, 8], &[1.0; 8]))]);
-    let ffn = |layer: &str| ffwd(&["ffn", "--model", text(folder.path()), "--layer", layer, "--input", text(&x), "--output", text(&y)]);
-    let refused = ffn("1");
+    let ffn = |layer: &str, more: &[&str]| {
+        let args = ["ffn", "--model", text(folder.path()), "--layer", layer, "--input", text(&x), "--output", text(&y)];
+        ffwd(&[&args, more].concat())
+    };
+    write(&x, &[("x", &Raw::f32(&[1, 8], &[1.0; 8])), ("dy", &Raw::f32(&[1, 8], &[1.0; 8]))]);
+    let refused = ffn("1", &["--backward"]);
     let error = String::from_utf8_lossy(&refused.stderr);
-    assert!(refused.status.code() == Some(1) && error.contains("layer 1 is a mixture of 2 experts") && !y.exists(), "{error}");
-    let output = ffn("0");
+    assert!(refused.status.code() == Some(1) && error.contains("layer 1 is a mixture of experts") && !y.exists(), "{error}");
+    let output = ffn("0", &[]);
     assert!(output.status.success() && y.exists(), "{}", String::from_utf8_lossy(&output.stderr));
+    // Every product with gate or up is 4: the chosen expert counts half, the shared one as its gate says.
+    let output = ffn("1", &[]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let sigmoid = 1.0 / (1.0 + f64::exp(-4.0));
+    let hidden = 4.0 * sigmoid * 4.0;
+    let expected = 0.5 * (6.0 * 0.5 * hidden) + sigmoid * (10.0 * 0.5 * hidden);
+    for y in read(&y)["y"].to_f64() {
+        assert!((y / expected - 1.0).abs() < 1e-5, "{y} for {expected}");
+    }
     for (args, wanted) in [(vec!["model", text(&x)], "no feed-forward network"), (vec!["model", "/nonexistent"], "cannot open")] {
         let output = ffwd(&args);
         let error = String::from_utf8_lossy(&output.stderr);

@@ -15,9 +15,10 @@ use crate::activation::Activation;
 use crate::element::Element;
 use crate::error::Error;
 use crate::gate::Gate;
-use crate::gpu::{Gpu, Plan, Tensor};
+use crate::gpu::{Gpu, Plan, Tensor, Weight};
 use crate::ops::mixture::Choices;
 use crate::ops::{Linear, LinearArgs, Weights};
+use crate::quantised::Int4;
 use crate::shader::function::Function;
 use crate::shader::matmul::Loop;
 use crate::tuning::{Strategy, Tuning};
@@ -58,7 +59,18 @@ impl Mixture {
     pub fn upload(gpu: &Gpu, weights: &MixtureWeights, element: Option<Element>) -> Result<Self, Error> {
         let stored = |t: &HostTensor| gpu.tensor_from_bytes(&t.data.bytes, &t.shape, t.element());
         let tensor = |t: &HostTensor| upload_tensor(gpu, t, element);
-        let weight = |w: &HostWeight| upload_weight(gpu, w, element);
+        let experts = weights.router.shape.first().copied().unwrap_or(0);
+        let weight = |w: &HostWeight| match (w, upload_weight(gpu, w, element)?) {
+            // Of int4 experts lie one below the other.
+            (HostWeight::Int4(Int4 { shape: [rows, cols], .. }), uploaded) => {
+                let stacked = [experts, rows / experts.max(1), *cols];
+                match uploaded {
+                    Weight::Plain(tensor) => tensor.reshape(&stacked).map(Weight::from),
+                    Weight::Quantised(quantised) => quantised.reshape(&stacked).map(Weight::from),
+                }
+            }
+            (_, uploaded) => Ok(uploaded),
+        };
         let optional = |t: &Option<HostTensor>| t.as_ref().map(tensor).transpose();
         let exact = |t: &Option<HostTensor>| t.as_ref().map(stored).transpose();
         let zeros = |other: &Tensor| gpu.zeros(other.shape(), other.element());

@@ -81,11 +81,14 @@ impl Cut {
         let fits = |tokens: usize| {
             let rows = rows(tokens);
             let within = |factor: usize, most: usize| rows.checked_mul(factor).is_some_and(|n| n <= most);
+            // Kernels around the products have a workgroup for 64 units of a slot's row.
+            let slots = tokens * mixture.layer.routing.top_k * d_model.div_ceil(64).max(1);
             // Counts are f32.
             within(d_model.max(d_ff), window)
                 && tokens * experts <= window
                 && rows / least <= side
                 && rows < 1 << 24
+                && slots <= side.saturating_mul(side)
                 && within(widest * d_model.max(d_ff), macs)
         };
         // At least one token: what does not fit then is refused where it is bound.

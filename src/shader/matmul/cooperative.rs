@@ -60,7 +60,7 @@ fn halves(text: &mut String, variant: &Variant, products: u32) {
     }
     let up = if products == 2 {
         "    if line >= SIDE_ROWS + SIDE_COLS {\n        \
-         return half_b_up(b_row(place.col + line - SIDE_ROWS - SIDE_COLS), k);\n    }\n"
+         return half_b_up(weight_row(place.col + line - SIDE_ROWS - SIDE_COLS), k);\n    }\n"
     } else {
         ""
     };
@@ -68,7 +68,7 @@ fn halves(text: &mut String, variant: &Variant, products: u32) {
         text,
         "fn half_line(place: Place, line: u32, k: u32) -> vec4<f16> {{\n    if line < SIDE_ROWS {{\n        \
          return half_a(a_row(place.row + line), k);\n    }}\n{up}    \
-         return half_b(b_row(place.col + line - SIDE_ROWS), k);\n}}"
+         return half_b(weight_row(place.col + line - SIDE_ROWS), k);\n}}"
     );
 }
 

@@ -114,7 +114,7 @@ fn broadcast(text: &mut String, rows: u32) {
 fn broadcast_blocks(text: &mut String, rows: u32) {
     text.push_str("const STEPS = 1u;\nfn advance(t: ptr<function, Tile>, lane: u32, row: u32, col: u32, k: u32) {\n");
     for r in 0..rows {
-        let _ = writeln!(text, "    let mine{r} = a_part(inside_rows(row + {r}u), 8u * k + lane) * A_PLACES;");
+        let _ = writeln!(text, "    let mine{r} = a_part(a_row(row + {r}u), 8u * k + lane) * A_PLACES;");
     }
     let left = list(rows, |r| format!("Step({})", list(8, |j| format!("subgroupBroadcast(mine{r}, {j}u)"))));
     let _ = writeln!(text, "    accumulate(t, Left({left}), right(col, k));\n}}");
