@@ -26,6 +26,7 @@ mod mixture;
 mod model;
 mod mxfp4;
 mod network;
+mod open;
 mod rearrange;
 mod safetensors;
 mod schemes;

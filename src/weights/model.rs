@@ -1,23 +1,17 @@
 //! A model from a path: a file of either format, or a Hugging Face directory.
 
-use std::collections::BTreeMap;
-use std::io::Read as _;
 use std::path::{Path, PathBuf};
-
-use serde_json::{Map, Value};
 
 use super::config::{Config, Said};
 use super::error::{Result, WeightsError};
 use super::feed_forward::FeedForwardWeights;
-use super::gguf::{MAGIC, read_gguf};
 use super::layer::{Layer, LayerFacts, LayerWeights};
-use super::safetensors::read_safetensors;
+use super::open::{File, Folder, open_file, open_folder, read_json};
 use super::schemes::{Survey, survey};
 use super::source::{Shards, Source};
-use super::tensors::{Tensors, open};
+use super::tensors::Tensors;
 
-/// JSON texts beyond this are not read; a shard index of a very large model has some tens of megabytes.
-const LONGEST_INDEX: u64 = 100_000_000;
+/// Bytes beyond which a config is not read.
 const LONGEST_CONFIG: u64 = 10_000_000;
 
 /// A model whose headers are read: what its layers are, and each layer's weights when they are asked for.
@@ -51,7 +45,7 @@ impl Model {
     /// Any [`WeightsError`].
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
-        let (source, config) = if path.is_dir() { open_directory(path)? } else { open_file(path)? };
+        let (source, config) = if path.is_dir() { of_folder(path)? } else { of_file(path)? };
         let survey = survey(source.file(), source.names())?;
         let model = Self { source, config, survey };
         model.check_layers().map(|()| model)
@@ -135,37 +129,21 @@ pub fn load_feed_forward(path: &Path, layer: usize) -> Result<FeedForwardWeights
 }
 
 /// A file of either format.
-fn open_file(path: &Path) -> Result<(Box<dyn Source>, Config)> {
-    let (file, size) = open(path)?;
-    let mut start = Vec::new();
-    file.take(9).read_to_end(&mut start).map_err(|error| WeightsError::Io { file: path.to_owned(), doing: "read", error })?;
-    let has_extension = |name: &str| path.extension().is_some_and(|e| e.eq_ignore_ascii_case(name));
-    // Safetensors has no magic: a length within the file, then a JSON object.
-    let is_safetensors = match start.split_first_chunk() {
-        Some((length, b"{")) => u64::from_le_bytes(*length) <= size.saturating_sub(8),
-        _ => false,
-    };
-    let is_gguf = start.starts_with(&MAGIC);
-    if !is_gguf && (is_safetensors || has_extension("safetensors")) {
-        return Ok((Box::new(read_safetensors(path)?), Config::default()));
-    }
-    if is_gguf || has_extension("gguf") {
-        let gguf = read_gguf(path)?;
-        let config = Config::from_gguf(&gguf)?;
-        return Ok((Box::new(Tensors::from(gguf)), config));
-    }
-    Err(WeightsError::UnknownFormat { file: path.to_owned(), start: start.escape_ascii().to_string() })
+fn of_file(path: &Path) -> Result<(Box<dyn Source>, Config)> {
+    Ok(match open_file(path)? {
+        File::Safetensors(tensors) => (Box::new(tensors), Config::default()),
+        File::Gguf(gguf) => {
+            let config = Config::from_gguf(&gguf)?;
+            (Box::new(Tensors::from(gguf)), config)
+        }
+    })
 }
 
 /// A directory as Hugging Face has them.
-fn open_directory(path: &Path) -> Result<(Box<dyn Source>, Config)> {
-    let (whole, index) = (path.join("model.safetensors"), path.join("model.safetensors.index.json"));
-    let source: Box<dyn Source> = if whole.exists() {
-        Box::new(read_safetensors(&whole)?)
-    } else if index.exists() {
-        Box::new(Shards::new(&index, path, shards(&index)?))
-    } else {
-        return Err(WeightsError::NoModel { dir: path.to_owned() });
+fn of_folder(path: &Path) -> Result<(Box<dyn Source>, Config)> {
+    let source: Box<dyn Source> = match open_folder(path)? {
+        Folder::Whole(tensors) => Box::new(tensors),
+        Folder::Sharded(index, shards) => Box::new(Shards::new(&index, shards)),
     };
     let file = path.join("config.json");
     if !file.exists() {
@@ -180,37 +158,11 @@ fn open_directory(path: &Path) -> Result<(Box<dyn Source>, Config)> {
     Ok((source, config))
 }
 
-/// The shard of each tensor.
-fn shards(index: &Path) -> Result<BTreeMap<String, String>> {
-    let what = "shard index";
-    let mut text = read_json(index, what, LONGEST_INDEX)?;
-    let Some(Value::Object(shards)) = text.remove("weight_map") else {
-        return Err(bad_json(index, what, "no object \"weight_map\"".into()));
-    };
-    let shard = |(tensor, shard): (String, Value)| match shard {
-        Value::String(shard) => Ok((tensor, shard)),
-        _ => Err(bad_json(index, what, format!("the shard of {tensor:?} is not a string"))),
-    };
-    shards.into_iter().map(shard).collect()
-}
-
-fn read_json(path: &Path, what: &'static str, longest: u64) -> Result<Map<String, Value>> {
-    let (file, size) = open(path)?;
-    if size > longest {
-        return Err(WeightsError::Count { file: path.to_owned(), what: format!("bytes of {what}"), claimed: size, room: longest });
-    }
-    let mut text = Vec::new();
-    file.take(size).read_to_end(&mut text).map_err(|error| WeightsError::Io { file: path.to_owned(), doing: "read", error })?;
-    serde_json::from_slice(&text).map_err(|e| bad_json(path, what, e.to_string()))
-}
-
-fn bad_json(file: &Path, what: &'static str, reason: String) -> WeightsError {
-    WeightsError::Json { file: file.to_owned(), what, reason }
-}
-
 #[cfg(test)]
 mod tests {
     use std::fs;
+
+    use serde_json::{Map, Value};
 
     use super::*;
     use crate::element::Element;

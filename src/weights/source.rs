@@ -1,11 +1,12 @@
 //! Where a model's tensors lie: one file, or shards that are opened when they are needed.
 
 use std::collections::BTreeMap;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::error::{Result, WeightsError};
+use super::error::Result;
 use super::host::HostWeight;
+use super::open::beside;
 use super::safetensors::read_safetensors;
 use super::tensors::{Encoding, Tensors, missing};
 
@@ -65,7 +66,6 @@ impl Source for Tensors {
 #[derive(Debug)]
 pub(super) struct Shards {
     index: PathBuf,
-    directory: PathBuf,
     /// Shard of each tensor.
     shards: BTreeMap<String, String>,
     open: Mutex<BTreeMap<String, Arc<Tensors>>>,
@@ -73,23 +73,18 @@ pub(super) struct Shards {
 
 impl Shards {
     /// The shards of an index in the same directory; nothing is opened.
-    pub fn new(index: &Path, directory: &Path, shards: BTreeMap<String, String>) -> Self {
-        Self { index: index.to_owned(), directory: directory.to_owned(), shards, open: Mutex::default() }
+    pub fn new(index: &Path, shards: BTreeMap<String, String>) -> Self {
+        Self { index: index.to_owned(), shards, open: Mutex::default() }
     }
 
     fn shard(&self, tensor: &str) -> Result<Arc<Tensors>> {
         let shard = self.shards.get(tensor).ok_or_else(|| missing(&self.index, tensor, self.names()))?;
-        // A file beside the index and nowhere else: an index may come from anyone.
-        let mut parts = Path::new(shard).components();
-        if !matches!((parts.next(), parts.next()), (Some(Component::Normal(_)), None)) {
-            let (file, tensor, shard) = (self.index.clone(), tensor.to_owned(), shard.clone());
-            return Err(WeightsError::ShardName { file, tensor, shard });
-        }
+        let file = beside(&self.index, tensor, shard)?;
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(tensors) = open.get(shard) {
             return Ok(Arc::clone(tensors));
         }
-        let tensors = Arc::new(read_safetensors(self.directory.join(shard))?);
+        let tensors = Arc::new(read_safetensors(file)?);
         open.insert(shard.clone(), Arc::clone(&tensors));
         Ok(tensors)
     }
