@@ -55,7 +55,7 @@ impl FeedForwardWeights {
     /// Finds and reads one layer of an open file; a file that holds a single network has layer 0.
     ///
     /// # Errors
-    /// [`WeightsError::NoFeedForward`], [`WeightsError::MissingLayer`] and the others that say what does not fit.
+    /// [`NoFeedForward`](super::WeightsError::NoFeedForward), [`MissingLayer`](super::WeightsError::MissingLayer) and the others that say what does not fit.
     pub fn from_tensors(tensors: &Tensors, layer: usize) -> Result<Self> {
         let (config, survey) = (Config::default(), survey(tensors.file(), tensors.names())?);
         Layer::find(tensors, &config, &survey, layer)?.read()?.into_feed_forward(tensors.file(), layer)
