@@ -33,7 +33,8 @@ impl Ours {
             Workload::SwiGlu { .. } => {
                 let [w_gate, w_up, w_down] = [0, 1, 2].map(|i| upload(&others[i].transposed()));
                 let gate = Gate::Of(Activation::Silu);
-                let layer = Layer::Gated { gate, w_gate: w_gate?.into(), w_up: w_up?.into(), biases: None, w_down: w_down?.into(), b_down: None };
+                let layer =
+                    Layer::Gated { gate, w_gate: w_gate?.into(), w_up: w_up?.into(), biases: None, w_down: w_down?.into(), b_down: None };
                 let ffn = FeedForward::new(gpu, layer);
                 let (hidden, y) = (ffn.hidden(&x)?, gpu.zeros(x.shape(), Element::F32)?);
                 let plan = ffn.plan(FeedForwardArgs { x: &x, hidden: &hidden, y: &y })?;
