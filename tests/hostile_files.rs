@@ -10,6 +10,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use ffwd::Element;
+use ffwd::accuracy::Random;
 use ffwd::weights::{
     Block, Encoding, GgufWriter, HostTensor, Tensors, Value, load_feed_forward, read_gguf, read_safetensors, write_safetensors_with,
 };
@@ -65,16 +66,12 @@ fn peak_of(f: impl FnOnce()) -> usize {
 /// What a header of safetensors is made of.
 const JSON: &[u8] = b"0123456789[]{}\",:-.e\\ ";
 
-/// Numbers that look random (Vigna's SplitMix64).
-struct Random(u64);
+/// Lies drawn at random.
+struct Liar(Random);
 
-impl Random {
+impl Liar {
     fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
+        self.0.bits()
     }
 
     fn below(&mut self, most: usize) -> usize {
@@ -152,7 +149,7 @@ fn spoil(name: &str, whole: &[u8], header: usize, open: impl Fn(&Path) -> Result
     let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join(name);
-    let (start, mut random, mut tried, mut believed) = (Instant::now(), Random(1), 0, 0);
+    let (start, mut random, mut tried, mut believed) = (Instant::now(), Liar(Random::new(1)), 0, 0);
     while start.elapsed() < time() || tried < 100 {
         let bytes = random.mutated(whole, header);
         std::fs::write(&path, &bytes).unwrap();

@@ -7,8 +7,3 @@ const UNPLACES = vec4<f32>(1.0, 0.0625, 0.00390625, 0.000244140625);
 fn places_of(low: u32) -> vec4<u32> {
     return vec4<u32>(low) & vec4<u32>(0xfu, 0xf0u, 0xf00u, 0xf000u);
 }
-
-/// Part j of eight, of four vectors' halves of words.
-fn low_of(words: vec4<u32>, more: vec4<u32>, j: u32) -> u32 {
-    return words[j / 2u] >> (16u * (j & 1u));
-}

@@ -9,7 +9,3 @@ fn numbers_of(low: u32, high: u32, zero: f32) -> vec4<f32> {
     let sizes = (vec4<u32>(0xc8643210u) >> (4u * (codes & vec4<u32>(7u)))) & vec4<u32>(15u);
     return vec4<f32>(select(vec4<i32>(sizes), -vec4<i32>(sizes), codes >= vec4<u32>(8u)));
 }
-
-fn low_of(words: vec4<u32>, more: vec4<u32>, j: u32) -> u32 {
-    return words[j / 2u] >> (16u * (j & 1u));
-}

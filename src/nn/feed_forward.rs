@@ -114,6 +114,17 @@ pub(super) fn upload_weight(gpu: &Gpu, w: &HostWeight, element: Option<Element>)
     }
 }
 
+/// The biases of gate and of up: beside one that there is, another of zeros.
+pub(super) fn both(gpu: &Gpu, gate: Option<Tensor>, up: Option<Tensor>) -> Result<Option<(Tensor, Tensor)>, Error> {
+    let zeros = |other: &Tensor| gpu.zeros(other.shape(), other.element());
+    Ok(match (gate, up) {
+        (Some(gate), Some(up)) => Some((gate, up)),
+        (Some(gate), None) => Some((gate.clone(), zeros(&gate)?)),
+        (None, Some(up)) => Some((zeros(&up)?, up)),
+        (None, None) => None,
+    })
+}
+
 /// A feed-forward layer on a device.
 #[derive(Debug, Clone)]
 pub struct FeedForward {
@@ -162,13 +173,7 @@ impl FeedForward {
                 b2: optional(b2)?,
             },
             FeedForwardWeights::Gated { w_gate, b_gate, w_up, b_up, w_down, b_down, .. } => {
-                let zeros = |other: &Tensor| gpu.zeros(other.shape(), other.element());
-                let biases = match (optional(b_gate)?, optional(b_up)?) {
-                    (Some(gate), Some(up)) => Some((gate, up)),
-                    (Some(gate), None) => Some((gate.clone(), zeros(&gate)?)),
-                    (None, Some(up)) => Some((zeros(&up)?, up)),
-                    (None, None) => None,
-                };
+                let biases = both(gpu, optional(b_gate)?, optional(b_up)?)?;
                 let gate = Gate::parse(function.unwrap_or("swiglu"))?;
                 Layer::Gated {
                     gate,

@@ -291,9 +291,9 @@ mod tests {
         for length in 0..whole.len() {
             assert!(opened(&whole[..length]).is_err(), "{length}");
         }
-        let mut random = super::super::testing::Random(7);
+        let mut random = crate::accuracy::Random::new(7);
         for _ in 0..2000 {
-            let Ok(tensors) = opened(&random.mutated(&whole)) else { continue };
+            let Ok(tensors) = opened(&super::super::testing::mutated(&mut random, &whole)) else { continue };
             for name in tensors.names() {
                 let _ = tensors.get(name);
             }

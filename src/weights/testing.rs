@@ -8,6 +8,7 @@ use ::safetensors::{Dtype, SafeTensors};
 use tempfile::TempDir;
 
 use super::{Model, Result};
+use crate::accuracy::Random;
 
 /// A GGUF file in the making.
 pub(super) struct Builder {
@@ -141,36 +142,23 @@ impl Folder {
     }
 }
 
-/// Numbers that look random (Vigna's SplitMix64).
-pub(super) struct Random(pub u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
+/// A copy with one to four places spoilt: a byte, or eight bytes that make a large, small or random number.
+pub(super) fn mutated(random: &mut Random, bytes: &[u8]) -> Vec<u8> {
+    let mut bytes = bytes.to_vec();
+    for _ in 0..=random.bits() % 4 {
+        let at = (random.bits() % bytes.len() as u64) as usize;
+        let number = match random.bits() % 6 {
+            0 => u64::MAX,
+            1 => 1 << (random.bits() % 64),
+            2 => random.bits() % 64,
+            3 => random.bits(),
+            _ => {
+                bytes[at] = random.bits() as u8;
+                continue;
+            }
+        };
+        let end = bytes.len().min(at + 8);
+        bytes[at..end].copy_from_slice(&number.to_le_bytes()[..end - at]);
     }
-
-    /// A copy with one to four places spoilt: a byte, or eight bytes that make a large, small or random number.
-    pub fn mutated(&mut self, bytes: &[u8]) -> Vec<u8> {
-        let mut bytes = bytes.to_vec();
-        for _ in 0..=self.next() % 4 {
-            let at = (self.next() % bytes.len() as u64) as usize;
-            let number = match self.next() % 6 {
-                0 => u64::MAX,
-                1 => 1 << (self.next() % 64),
-                2 => self.next() % 64,
-                3 => self.next(),
-                _ => {
-                    bytes[at] = self.next() as u8;
-                    continue;
-                }
-            };
-            let end = bytes.len().min(at + 8);
-            bytes[at..end].copy_from_slice(&number.to_le_bytes()[..end - at]);
-        }
-        bytes
-    }
+    bytes
 }

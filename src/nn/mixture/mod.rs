@@ -10,7 +10,7 @@ pub use bound::BoundMixture;
 pub use layer::{MixtureLayer, SharedExpert};
 
 use super::FeedForward;
-use super::feed_forward::{upload_tensor, upload_weight};
+use super::feed_forward::{both, upload_tensor, upload_weight};
 use crate::activation::Activation;
 use crate::element::Element;
 use crate::error::Error;
@@ -73,13 +73,7 @@ impl Mixture {
         };
         let optional = |t: &Option<HostTensor>| t.as_ref().map(tensor).transpose();
         let exact = |t: &Option<HostTensor>| t.as_ref().map(stored).transpose();
-        let zeros = |other: &Tensor| gpu.zeros(other.shape(), other.element());
-        let biases = match (optional(&weights.b_gate)?, optional(&weights.b_up)?) {
-            (Some(gate), Some(up)) => Some((gate, up)),
-            (Some(gate), None) => Some((gate.clone(), zeros(&gate)?)),
-            (None, Some(up)) => Some((zeros(&up)?, up)),
-            (None, None) => None,
-        };
+        let biases = both(gpu, optional(&weights.b_gate)?, optional(&weights.b_up)?)?;
         let shared = match &weights.shared {
             Some(shared) => {
                 let layer = FeedForward::upload(gpu, shared, None, element)?.layer().clone();

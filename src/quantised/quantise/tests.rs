@@ -1,17 +1,15 @@
 //! Errors of the kinds against each other, and numbers that have no code.
 
 use super::*;
+use crate::accuracy::Random;
 
-/// Numbers that look random (Vigna's SplitMix64), from 0 to 1.
-struct Random(u64);
+/// Numbers of several distributions.
+struct Drawn(Random);
 
-impl Random {
+impl Drawn {
+    /// From 0 to 1, with all bits of an f64.
     fn uniform(&mut self) -> f64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        ((z ^ (z >> 31)) >> 11) as f64 / (1_u64 << 53) as f64
+        (self.0.bits() >> 11) as f64 / (1_u64 << 53) as f64
     }
 
     fn normal(&mut self) -> f64 {
@@ -25,11 +23,11 @@ impl Random {
     }
 }
 
-type Draw = fn(&mut Random) -> f64;
+type Draw = fn(&mut Drawn) -> f64;
 
 const DRAWS: [(&str, Draw); 6] = [
-    ("normal", Random::normal),
-    ("heavy-tailed", Random::student),
+    ("normal", Drawn::normal),
+    ("heavy-tailed", Drawn::student),
     ("small", |random| 1e-3 * random.normal()),
     ("uniform", |random| random.uniform() - 0.5),
     ("one-signed", |random| 1.0 + random.uniform()),
@@ -37,7 +35,7 @@ const DRAWS: [(&str, Draw); 6] = [
 ];
 
 fn drawn(draw: Draw) -> Vec<f32> {
-    let mut random = Random(5);
+    let mut random = Drawn(Random::new(5));
     (0..64 * 256).map(|_| draw(&mut random) as f32).collect()
 }
 
@@ -142,7 +140,7 @@ fn numbers_without_codes_are_named() {
 
 #[test]
 fn threads_do_not_show() {
-    let values = drawn(Random::normal);
+    let values = drawn(Drawn::normal);
     let values = [&values[..], &values, &values, &values[..256]].concat();
     for kind in Block::ALL {
         let whole = kind.quantise(&values).unwrap();

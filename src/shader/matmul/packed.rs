@@ -6,10 +6,11 @@ use crate::shader::operand::storage_file;
 
 /// The files that say what codes and scales mean; of loops that take `blocks` of 32 at a time also how they are summed.
 pub(super) fn files(packing: Packing, blocks: bool, built_in_halves: bool) -> Vec<&'static str> {
-    let low = match packing {
-        Packing::Block(Block::MXFP4) => include_str!("../../../shaders/quantised/e2m1.wgsl"),
-        Packing::Block(Block::Q8_0) => include_str!("../../../shaders/quantised/codes8.wgsl"),
-        _ => include_str!("../../../shaders/quantised/codes4.wgsl"),
+    let words4 = include_str!("../../../shaders/quantised/words4.wgsl");
+    let mut files = match packing {
+        Packing::Block(Block::MXFP4) => vec![include_str!("../../../shaders/quantised/e2m1.wgsl"), words4],
+        Packing::Block(Block::Q8_0) => vec![include_str!("../../../shaders/quantised/codes8.wgsl")],
+        _ => vec![include_str!("../../../shaders/quantised/codes4.wgsl"), words4],
     };
     let high = match packing.high_bits() {
         0 => include_str!("../../../shaders/quantised/high0.wgsl"),
@@ -21,7 +22,7 @@ pub(super) fn files(packing: Packing, blocks: bool, built_in_halves: bool) -> Ve
     } else {
         [include_str!("../../../shaders/quantised/scaled.wgsl"), include_str!("../../../shaders/quantised/scaled_block.wgsl")]
     };
-    let mut files = vec![low, high, sums[0], include_str!("../../../shaders/quantised/scales.wgsl")];
+    files.extend([high, sums[0], include_str!("../../../shaders/quantised/scales.wgsl")]);
     if packing != Packing::Block(Block::MXFP4) {
         files.push(include_str!("../../../shaders/quantised/integers.wgsl"));
     }

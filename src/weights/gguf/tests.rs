@@ -1,8 +1,9 @@
 //! Files made by hand, true ones and every kind of lie.
 
 use super::*;
+use crate::accuracy::Random;
 use crate::element::Element;
-use crate::weights::testing::{Builder, Random, info, string};
+use crate::weights::testing::{Builder, info, mutated, string};
 
 fn parsed(bytes: Vec<u8>) -> Result<Gguf> {
     Gguf::from_bytes(bytes, "test.gguf")
@@ -175,10 +176,10 @@ fn every_truncation_is_an_error() {
 #[test]
 fn mutated_files_do_not_panic() {
     let whole = sample().build();
-    let mut random = Random(1);
+    let mut random = Random::new(1);
     let mut survived = 0;
     for _ in 0..5000 {
-        let Ok(file) = parsed(random.mutated(&whole)) else { continue };
+        let Ok(file) = parsed(mutated(&mut random, &whole)) else { continue };
         survived += 1;
         for name in file.tensors().names() {
             if let Ok(tensor) = file.tensors().get(name) {

@@ -2,7 +2,8 @@
 
 use std::fs;
 
-use crate::weights::testing::{Builder, Folder, Random, Raw, string};
+use crate::accuracy::Random;
+use crate::weights::testing::{Builder, Folder, Raw, mutated, string};
 use crate::weights::{Model, WeightsError};
 
 const GATED: &[(&str, &[usize])] = &[
@@ -121,13 +122,13 @@ fn mutated_models_do_not_panic() {
         .counting("blk.0.ffn_down_exps.weight", &[2, 2, 3], 0.0)
         .build();
     let whole = fs::read(folder.0.path().join("model.safetensors")).unwrap();
-    let mut random = Random(11);
+    let mut random = Random::new(11);
     let (mut read, mut refused) = (0, 0);
     for i in 0..600 {
         match i % 3 {
-            0 => folder.put("config.json", &random.mutated(config.as_bytes())),
-            1 => folder.put("model.safetensors", &random.mutated(&whole)),
-            _ => folder.put("model.gguf", &random.mutated(&gguf)),
+            0 => folder.put("config.json", &mutated(&mut random, config.as_bytes())),
+            1 => folder.put("model.safetensors", &mutated(&mut random, &whole)),
+            _ => folder.put("model.gguf", &mutated(&mut random, &gguf)),
         }
         let path = if i % 3 == 2 { folder.0.path().join("model.gguf") } else { folder.0.path().to_owned() };
         match Model::open(path).and_then(|model| model.read_layers().try_for_each(|layer| layer.map(|_| ()))) {
