@@ -54,5 +54,7 @@ pub use error::Error;
 pub use gate::{Gate, Layout};
 pub use gpu::{Gpu, Plan, Tensor};
 pub use nn::FeedForward;
+#[cfg(not(target_arch = "wasm32"))]
 pub use slices::{activate, activate_backward};
+pub use slices::{activate_async, activate_backward_async};
 pub use wgpu;

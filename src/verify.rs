@@ -111,19 +111,19 @@ impl Case {
         }
     }
 
-    /// Measures on `gpu`.
+    /// Measures on `gpu`; `pollster::block_on` waits for it where a thread may block.
     ///
     /// # Errors
     /// Whatever the device refuses.
-    pub fn measure(&self, gpu: &Gpu) -> Result<Vec<Row>, Error> {
+    pub async fn measure(&self, gpu: &Gpu) -> Result<Vec<Row>, Error> {
         let x = accuracy::inputs(self.element);
         match &self.function {
-            Function::Activation(activation) => self.activation(gpu, activation, &x),
-            Function::Gate(gate) => self.gate(gpu, gate, &x),
+            Function::Activation(activation) => self.activation(gpu, activation, &x).await,
+            Function::Gate(gate) => self.gate(gpu, gate, &x).await,
         }
     }
 
-    fn activation(&self, gpu: &Gpu, activation: &Activation, x: &[f32]) -> Result<Vec<Row>, Error> {
+    async fn activation(&self, gpu: &Gpu, activation: &Activation, x: &[f32]) -> Result<Vec<Row>, Error> {
         let op = Activate::new(gpu, activation.clone());
         let dy = self.rounded(&factors(x.len(), 2));
         let (tensor, out) = (gpu.tensor(x, &[x.len()], self.element)?, gpu.zeros(&[x.len()], self.element)?);
@@ -142,14 +142,14 @@ impl Case {
             }
         };
         let name = if self.backward { "dx" } else { "y" };
-        let mut rows = vec![self.row(gpu, activation.to_string(), name, &out, [x, &dy], truth)?];
+        let mut rows = vec![self.row(gpu, activation.to_string(), name, &out, [x, &dy], truth).await?];
         if self.backward && activation.learnable_len() > 0 {
-            rows.push(self.parameters(gpu, activation)?);
+            rows.push(self.parameters(gpu, activation).await?);
         }
         Ok(rows)
     }
 
-    fn gate(&self, gpu: &Gpu, gate: &Gate, g: &[f32]) -> Result<Vec<Row>, Error> {
+    async fn gate(&self, gpu: &Gpu, gate: &Gate, g: &[f32]) -> Result<Vec<Row>, Error> {
         let op = Gated::new(gpu, gate.clone());
         let len = g.len();
         let (u, dy) = (self.rounded(&factors(len, 3)), self.rounded(&factors(len, 4)));
@@ -160,7 +160,7 @@ impl Case {
         if !self.backward {
             op.forward(GatedForward { input, y: &first, bias: None, parameters: None })?.submit(gpu);
             let truth = |g: f64, u: f64, _| (oracle::gate_value(gate, g, u), oracle::gate_terms(gate, g, u));
-            return Ok(vec![self.row(gpu, name, "y", &first, [g, &u], truth)?]);
+            return Ok(vec![self.row(gpu, name, "y", &first, [g, &u], truth).await?]);
         }
         let dy_in = gpu.tensor(&dy, &[len], self.element)?;
         let grads = GateInput::Separate { gate: &first, up: &second };
@@ -171,13 +171,13 @@ impl Case {
             ((dgate * dy, gate_terms * dy.abs()), (dup * dy, up_terms * dy.abs()))
         };
         Ok(vec![
-            self.row(gpu, name.clone(), "dgate", &first, [g, &u], |g, u, i| gradient(g, u, i).0)?,
-            self.row(gpu, name, "dup", &second, [g, &u], |g, u, i| gradient(g, u, i).1)?,
+            self.row(gpu, name.clone(), "dgate", &first, [g, &u], |g, u, i| gradient(g, u, i).0).await?,
+            self.row(gpu, name, "dup", &second, [g, &u], |g, u, i| gradient(g, u, i).1).await?,
         ])
     }
 
     /// Gradients of the learnable parameters, shared by all elements: sums of as many terms.
-    fn parameters(&self, gpu: &Gpu, activation: &Activation) -> Result<Row, Error> {
+    async fn parameters(&self, gpu: &Gpu, activation: &Activation) -> Result<Row, Error> {
         let mut random = Random::new(6);
         let x = self.rounded(&(0..SUMMED).map(|_| random.uniform(-8.0, 8.0)).collect::<Vec<_>>());
         let dy = self.rounded(&factors(SUMMED, 7));
@@ -201,7 +201,7 @@ impl Case {
                 terms[k] += term.abs();
             }
         }
-        let actual = gpu.read_back(&out)?;
+        let actual = gpu.read_back_async(&out).await?;
         let errors = (0..sums.len()).map(|k| (f64::from(actual[k]) - sums[k]).abs() / libm::ldexp(terms[k], -24));
         // NaN is the largest of all.
         let (worst, ulp) = errors.enumerate().max_by(|a, b| a.1.abs().total_cmp(&b.1.abs())).unwrap_or((0, 0.0));
@@ -223,7 +223,7 @@ impl Case {
     }
 
     /// Compares `out` with `truth(first, second, index)`, a value and the terms that cancel in it.
-    fn row(
+    async fn row(
         &self,
         gpu: &Gpu,
         name: String,
@@ -232,7 +232,7 @@ impl Case {
         inputs: [&[f32]; 2],
         truth: impl Fn(f64, f64, usize) -> (f64, f64),
     ) -> Result<Row, Error> {
-        let actual = gpu.read_back(out)?;
+        let actual = gpu.read_back_async(out).await?;
         let allowed = self.allowed(output);
         let sample = |i: usize, first: f32| {
             let (truth, terms) = truth(f64::from(first), f64::from(inputs[1][i]), i);

@@ -7,6 +7,7 @@ use ffwd::gpu::Timer;
 use ffwd::shader::ceilings::Chains;
 use ffwd::shader::function::Function;
 use ffwd::{Activation, Element, Gate};
+use pollster::block_on;
 use support::{devices, gpu};
 
 /// Every shape computes the sums that its formula says, or this is an error.
@@ -14,9 +15,9 @@ use support::{devices, gpu};
 fn ceilings_are_measured_on_right_results() {
     let mut timer = Timer::new(gpu()).unwrap();
     for chains in Chains::ALL {
-        assert!(chains_rate(&mut timer, chains).unwrap() > 0.0, "{chains:?}");
+        assert!(block_on(chains_rate(&mut timer, chains)).unwrap() > 0.0, "{chains:?}");
     }
-    assert!(copy_bandwidth(gpu(), 10_001).unwrap().bytes_per_second > 0.0);
+    assert!(block_on(copy_bandwidth(gpu(), 10_001)).unwrap().bytes_per_second > 0.0);
 }
 
 /// The formula of the sums, by the chains themselves.
@@ -47,9 +48,9 @@ fn results_are_judged() {
     for workload in small() {
         let name = &workload.name;
         let prepared = workload.prepare(gpu()).unwrap();
-        let untouched = prepared.judge(gpu()).unwrap();
+        let untouched = block_on(prepared.judge(gpu())).unwrap();
         assert!(untouched > 1.0, "{name}: zeros pass with {untouched}");
-        let share = prepared.check(gpu()).unwrap();
+        let share = block_on(prepared.check(gpu())).unwrap();
         assert!(share > 0.0 && share <= 1.0, "{name}: {share}");
         // The last element is always looked at: 2 is added to it, or it becomes NaN.
         let output = prepared.output();
@@ -60,7 +61,7 @@ fn results_are_judged() {
             let mut bytes = output.element().encode(&values);
             bytes.resize(bytes.len().next_multiple_of(4), 0);
             gpu().queue().write_buffer(output.buffer(), 0, &bytes);
-            let share = prepared.judge(gpu()).unwrap();
+            let share = block_on(prepared.judge(gpu())).unwrap();
             assert!(share > 1.0, "{name}: {fault} for {right} passes with {share}");
         }
     }
@@ -69,13 +70,13 @@ fn results_are_judged() {
 #[test]
 fn what_is_too_large_or_too_slow_is_named() {
     let least = &devices()[1].gpu;
-    let mut bench = Bench::start(least, Options { quick: true, max_seconds: 5.0 }).unwrap();
+    let mut bench = block_on(Bench::start(least, Options { quick: true, max_seconds: 5.0 })).unwrap();
     let task = Task::Elementwise { function: Function::Activation(Activation::Relu), elements: 1 << 28 };
-    bench.measure(&Workload { group: Group::Elementwise, name: "large".into(), element: Element::F32, task }).unwrap();
+    block_on(bench.measure(&Workload { group: Group::Elementwise, name: "large".into(), element: Element::F32, task })).unwrap();
     let task = Task::Product { rows: 4096, cols: 4096, depth: 1 << 13 };
-    bench.measure(&Workload { group: Group::Product, name: "slow".into(), element: Element::F32, task: task.clone() }).unwrap();
+    block_on(bench.measure(&Workload { group: Group::Product, name: "slow".into(), element: Element::F32, task: task.clone() })).unwrap();
     let quick = small().remove(2);
-    bench.measure(&quick).unwrap();
+    block_on(bench.measure(&quick)).unwrap();
     let report = bench.finish();
     assert_eq!(report.skipped[0].name, "large");
     assert!(report.skipped[0].reason.contains("1.1 GB"), "{:?}", report.skipped);

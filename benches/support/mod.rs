@@ -22,7 +22,7 @@ pub fn measure(names: &[&str]) -> Result<(), Error> {
         let failed = |reason: String| Error::Gpu { what: (*name).to_owned(), reason };
         let workload = all.iter().find(|workload| workload.name == *name).ok_or_else(|| failed("no workload has this name".into()))?;
         let prepared = workload.prepare(&gpu)?;
-        let error = prepared.check(&gpu)?;
+        let error = pollster::block_on(prepared.check(&gpu))?;
         if error > 1.0 {
             return Err(failed(format!("wrong: its error is {error:.3e} of what is allowed")));
         }

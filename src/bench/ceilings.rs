@@ -1,8 +1,7 @@
 //! What an adapter can do, measured: the ceilings that speeds are judged by.
 
-use std::time::Instant;
-
 use bytemuck::{Pod, Zeroable};
+use web_time::Instant;
 
 use super::noise::Noise;
 use crate::element::Element;
@@ -55,14 +54,14 @@ impl Ceilings {
     ///
     /// # Errors
     /// Whatever the device refuses; [`Error::Gpu`] where a result is wrong.
-    pub fn measure(timer: &mut Timer) -> Result<Self, Error> {
+    pub async fn measure(timer: &mut Timer) -> Result<Self, Error> {
         // Beyond every cache.
         let elements = if timer.gpu().is_software() { 1 << 24 } else { 1 << 26 };
-        let copy_bytes = copy(timer, elements)?;
-        let (f32_flops, f32_kernel) = f32_rate(timer)?;
-        let cooperative_flops = cooperative_rate(timer)?;
-        let dispatch_seconds = dispatch(timer)?;
-        let (upload_bytes, download_bytes) = transfers(timer.gpu())?;
+        let copy_bytes = copy(timer, elements).await?;
+        let (f32_flops, f32_kernel) = f32_rate(timer).await?;
+        let cooperative_flops = cooperative_rate(timer).await?;
+        let dispatch_seconds = dispatch(timer).await?;
+        let (upload_bytes, download_bytes) = transfers(timer.gpu()).await?;
         Ok(Self { copy_bytes, f32_flops, f32_kernel, cooperative_flops, dispatch_seconds, upload_bytes, download_bytes })
     }
 }
@@ -71,22 +70,22 @@ impl Ceilings {
 ///
 /// # Errors
 /// Whatever the device refuses; [`Error::Gpu`] where the copy is wrong.
-pub fn copy_bandwidth(gpu: &Gpu, elements: usize) -> Result<Copy, Error> {
+pub async fn copy_bandwidth(gpu: &Gpu, elements: usize) -> Result<Copy, Error> {
     let mut timer = Timer::new(gpu)?;
-    Ok(Copy { bytes_per_second: copy(&mut timer, elements)?, clock: timer.clock() })
+    Ok(Copy { bytes_per_second: copy(&mut timer, elements).await?, clock: timer.clock() })
 }
 
-fn copy(timer: &mut Timer, elements: usize) -> Result<f64, Error> {
+async fn copy(timer: &mut Timer, elements: usize) -> Result<f64, Error> {
     let gpu = timer.gpu().clone();
     let most = gpu.limits().max_storage_buffer_binding_size.min(gpu.limits().max_buffer_size) / Element::F32.size();
     let elements = elements.clamp(4, usize::try_from(most).unwrap_or(usize::MAX)) / 4 * 4;
     let (src, dst) = (Noise::new(5, Element::F32).tensor(&gpu, &[elements])?, gpu.zeros(&[elements], Element::F32)?);
     let plan = copy_plan(&gpu, &src, &dst, 1)?;
     plan.submit(&gpu);
-    if gpu.read_bytes(&dst)? != gpu.read_bytes(&src)? {
+    if gpu.read_bytes_async(&dst).await? != gpu.read_bytes_async(&src).await? {
         return wrong("copying", "the copy differs from its source");
     }
-    Ok(8.0 * elements as f64 / timer.time(&plan, EFFORT)?[0])
+    Ok(8.0 * elements as f64 / timer.time_async(&plan, EFFORT).await?[0])
 }
 
 fn copy_plan(gpu: &Gpu, src: &Tensor, dst: &Tensor, times: usize) -> Result<Plan, Error> {
@@ -120,10 +119,10 @@ const RUN: f64 = 0.03;
 ///
 /// # Errors
 /// As [`Ceilings::measure`].
-pub fn f32_rate(timer: &mut Timer) -> Result<(f64, String), Error> {
+pub async fn f32_rate(timer: &mut Timer) -> Result<(f64, String), Error> {
     let mut best = (0.0, String::new());
     for chains in Chains::ALL {
-        let rate = chains_rate(timer, chains)?;
+        let rate = chains_rate(timer, chains).await?;
         if rate > best.0 {
             best = (rate, chains.kernel().name);
         }
@@ -135,7 +134,7 @@ pub fn f32_rate(timer: &mut Timer) -> Result<(f64, String), Error> {
 ///
 /// # Errors
 /// As [`Ceilings::measure`].
-pub fn chains_rate(timer: &mut Timer, chains: Chains) -> Result<f64, Error> {
+pub async fn chains_rate(timer: &mut Timer, chains: Chains) -> Result<f64, Error> {
     let gpu = timer.gpu().clone();
     let invocations: usize = if gpu.is_software() { 1 << 14 } else { 1 << 20 };
     let flops = |turns: u32| 2.0 * f64::from(chains.lanes() * chains.steps) * f64::from(turns) * invocations as f64;
@@ -149,12 +148,12 @@ pub fn chains_rate(timer: &mut Timer, chains: Chains) -> Result<f64, Error> {
         let plan = builder.finish()?;
         plan.submit(&gpu);
         let right = |(start, sum): (usize, &f32)| *sum == chains.sum(start as u32 % 64, turns) as f32;
-        if !gpu.read_back(&sums)?.iter().enumerate().all(right) {
+        if !gpu.read_back_async(&sums).await?.iter().enumerate().all(right) {
             return wrong("multiplying and adding", "a sum is wrong");
         }
-        let seconds = timer.time(&plan, Effort { fewest: 1, most: 1, seconds: 0.0 })?[0];
+        let seconds = timer.time_async(&plan, Effort { fewest: 1, most: 1, seconds: 0.0 }).await?[0];
         if seconds >= RUN / 2.0 || turns == most {
-            return Ok(flops(turns) / timer.time(&plan, EFFORT)?[0]);
+            return Ok(flops(turns) / timer.time_async(&plan, EFFORT).await?[0]);
         }
         // Slower adapters than any are not asked for more than sixteen times as much at once.
         turns = (f64::from(turns) * (RUN / seconds).clamp(1.5, 16.0)).min(f64::from(most)) as u32;
@@ -165,7 +164,7 @@ pub fn chains_rate(timer: &mut Timer, chains: Chains) -> Result<f64, Error> {
 ///
 /// # Errors
 /// As [`Ceilings::measure`].
-pub fn cooperative_rate(timer: &mut Timer) -> Result<Option<f64>, Error> {
+pub async fn cooperative_rate(timer: &mut Timer) -> Result<Option<f64>, Error> {
     let gpu = timer.gpu().clone();
     let Some(matrices) = gpu.capabilities().cooperative else { return Ok(None) };
     let tile = matrices.tile;
@@ -188,31 +187,31 @@ pub fn cooperative_rate(timer: &mut Timer) -> Result<Option<f64>, Error> {
     let mut turns = 16;
     loop {
         let short = plan(turns)?;
-        let seconds = timer.time(&short, Effort { fewest: 1, most: 1, seconds: 0.0 })?[0];
+        let seconds = timer.time_async(&short, Effort { fewest: 1, most: 1, seconds: 0.0 }).await?[0];
         gpu.clear(&sums);
         short.submit(&gpu);
-        if gpu.read_back(&sums)?.iter().any(|sum| *sum != (turns * tile) as f32) {
+        if gpu.read_back_async(&sums).await?.iter().any(|sum| *sum != (turns * tile) as f32) {
             return wrong("multiplying cooperative matrices", "a sum is wrong");
         }
         if seconds >= RUN / 2.0 || turns >= 1 << 18 {
             let flops = 2.0 * f64::from(tile).powi(3) * f64::from(turns) * (chains * workgroups) as f64;
-            return Ok(Some(flops / timer.time(&short, EFFORT)?[0]));
+            return Ok(Some(flops / timer.time_async(&short, EFFORT).await?[0]));
         }
         turns *= 4;
     }
 }
 
 /// Seconds of one more dispatch in a pass, each of which depends on the one before.
-fn dispatch(timer: &mut Timer) -> Result<Option<f64>, Error> {
+async fn dispatch(timer: &mut Timer) -> Result<Option<f64>, Error> {
     let gpu = timer.gpu().clone();
     let (src, dst) = (gpu.zeros(&[4], Element::F32)?, gpu.zeros(&[4], Element::F32)?);
-    let mut seconds = |times| Ok::<_, Error>(timer.time(&copy_plan(&gpu, &src, &dst, times)?, EFFORT)?[0]);
-    let each = (seconds(1 + DISPATCHES)? - seconds(1)?) / DISPATCHES as f64;
+    let mut seconds = async |times| Ok::<_, Error>(timer.time_async(&copy_plan(&gpu, &src, &dst, times)?, EFFORT).await?[0]);
+    let each = (seconds(1 + DISPATCHES).await? - seconds(1).await?) / DISPATCHES as f64;
     Ok((each > 0.0).then_some(each))
 }
 
 /// Bytes a second up and down, by the wall clock; what comes back is checked.
-fn transfers(gpu: &Gpu) -> Result<(f64, f64), Error> {
+async fn transfers(gpu: &Gpu) -> Result<(f64, f64), Error> {
     let bytes: Vec<u8> = (0..TRANSFER).map(|i| (i % 251) as u8).collect();
     let tensor = gpu.zeros(&[TRANSFER / 4], Element::F32)?;
     let (mut up, mut down) = (f64::INFINITY, f64::INFINITY);
@@ -220,10 +219,10 @@ fn transfers(gpu: &Gpu) -> Result<(f64, f64), Error> {
         let start = Instant::now();
         gpu.queue().write_buffer(tensor.buffer(), 0, &bytes);
         gpu.queue().submit([]);
-        gpu.wait()?;
+        gpu.wait_async().await?;
         up = up.min(start.elapsed().as_secs_f64());
         let start = Instant::now();
-        let back = gpu.read_bytes(&tensor)?;
+        let back = gpu.read_bytes_async(&tensor).await?;
         down = down.min(start.elapsed().as_secs_f64());
         if back != bytes {
             return wrong("moving bytes", "what came back is not what went there");

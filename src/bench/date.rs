@@ -1,6 +1,6 @@
 //! The time of day, for reports.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use web_time::{SystemTime, UNIX_EPOCH};
 
 /// Now, in UTC, as in RFC 3339.
 pub(super) fn now() -> String {

@@ -1,5 +1,5 @@
 //! Speeds, beside what the adapter can do: its ceilings are measured first, then [`workloads`], each of which is checked
-//! against the oracle before it is timed.
+//! against the oracle before it is timed. What waits for a device is `async`; `pollster::block_on` waits where a thread may.
 //!
 //! [`Report::to_json`] writes `ffwd-bench/1`:
 //!

@@ -85,8 +85,9 @@ impl Noise {
             // Writes are in whole words; tensors are padded to more than that.
             bytes.resize(bytes.len().next_multiple_of(4), 0);
             gpu.queue().write_buffer(tensor.buffer(), (first * size) as u64, &bytes);
-            // Lets go of the copy that the queue made.
+            // Lets go of the copy that the queue made; a browser keeps none of ours.
             gpu.queue().submit([]);
+            #[cfg(not(target_arch = "wasm32"))]
             gpu.wait()?;
         }
         Ok(tensor)

@@ -124,9 +124,9 @@ impl Prepared<'_> {
     ///
     /// # Errors
     /// [`Error::Gpu`] where the device is lost.
-    pub fn check(&self, gpu: &Gpu) -> Result<f64, Error> {
+    pub async fn check(&self, gpu: &Gpu) -> Result<f64, Error> {
         self.plan.submit(gpu);
-        self.judge(gpu)
+        self.judge(gpu).await
     }
 
     /// Compares samples of the output, as it is, with the truth in f64: the largest error as a share of what is allowed.
@@ -134,20 +134,22 @@ impl Prepared<'_> {
     ///
     /// # Errors
     /// [`Error::Gpu`] where the device is lost.
-    pub fn judge(&self, gpu: &Gpu) -> Result<f64, Error> {
+    pub async fn judge(&self, gpu: &Gpu) -> Result<f64, Error> {
         match &self.workload.task {
-            Task::Elementwise { function, elements } => self.check_elementwise(gpu, function, *elements),
-            Task::Product { rows, cols, depth } => self.check_product(gpu, [*rows, *cols, *depth]),
-            Task::FeedForward { function, tokens, d_model, d_ff } => self.check_feed_forward(gpu, function, [*tokens, *d_model, *d_ff]),
+            Task::Elementwise { function, elements } => self.check_elementwise(gpu, function, *elements).await,
+            Task::Product { rows, cols, depth } => self.check_product(gpu, [*rows, *cols, *depth]).await,
+            Task::FeedForward { function, tokens, d_model, d_ff } => {
+                self.check_feed_forward(gpu, function, [*tokens, *d_model, *d_ff]).await
+            }
         }
     }
 
     /// By the accuracy contract, in units in the last place.
-    fn check_elementwise(&self, gpu: &Gpu, function: &Function, elements: usize) -> Result<f64, Error> {
+    async fn check_elementwise(&self, gpu: &Gpu, function: &Function, elements: usize) -> Result<f64, Error> {
         let element = self.workload.element;
         let (x, up) = (self.workload.bends(X), self.workload.bends(UP));
         let allowed = Case { function: function.clone(), backward: false, element }.allowed("y");
-        let y = gpu.read_back(&self.output)?;
+        let y = gpu.read_back_async(&self.output).await?;
         let share = |place: usize| {
             let x = f64::from(x.at(place));
             let truth = match function {
@@ -162,10 +164,10 @@ impl Prepared<'_> {
     }
 
     /// By the bound of a sum.
-    fn check_product(&self, gpu: &Gpu, [rows, cols, depth]: [usize; 3]) -> Result<f64, Error> {
+    async fn check_product(&self, gpu: &Gpu, [rows, cols, depth]: [usize; 3]) -> Result<f64, Error> {
         let element = self.workload.element;
         let (a, weight) = (Noise::new(X, element), Noise::weights(FIRST, element, depth));
-        let out = gpu.read_back(&self.output)?;
+        let out = gpu.read_back_async(&self.output).await?;
         let share = |place: usize| {
             let (row, col) = (place / cols, place % cols);
             let term = |k| f64::from(a.at(row * depth + k)) * f64::from(weight.at(col * depth + k));
@@ -176,7 +178,7 @@ impl Prepared<'_> {
     }
 
     /// Whole rows, by the bound of two sums.
-    fn check_feed_forward(&self, gpu: &Gpu, function: &Function, [tokens, d_model, d_ff]: [usize; 3]) -> Result<f64, Error> {
+    async fn check_feed_forward(&self, gpu: &Gpu, function: &Function, [tokens, d_model, d_ff]: [usize; 3]) -> Result<f64, Error> {
         let element = self.workload.element;
         let matrices = if matches!(function, Function::Gate(_)) { 3.0 } else { 2.0 };
         let rows = (MULTIPLICATIONS / (matrices * d_model as f64 * d_ff as f64)).clamp(1.0, 8.0) as usize;
@@ -201,7 +203,7 @@ impl Prepared<'_> {
         };
         let mut y = Vec::with_capacity(truth.len());
         for row in rows {
-            y.extend(gpu.read_back(&self.output.view(row * d_model, &[d_model])?)?);
+            y.extend(gpu.read_back_async(&self.output.view(row * d_model, &[d_model])?).await?);
         }
         let shares = truth.iter().zip(y).map(|(truth, y)| self.share(*truth, d_model + d_ff + 2, FUNCTION_ULP, y));
         Ok(largest(shares))

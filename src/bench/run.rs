@@ -36,10 +36,10 @@ impl Bench {
     ///
     /// # Errors
     /// Whatever the device refuses; [`Error::Gpu`] where a result is wrong.
-    pub fn start(gpu: &Gpu, options: Options) -> Result<Self, Error> {
+    pub async fn start(gpu: &Gpu, options: Options) -> Result<Self, Error> {
         let date = date::now();
         let mut timer = Timer::new(gpu)?;
-        let ceilings = Ceilings::measure(&mut timer)?;
+        let ceilings = Ceilings::measure(&mut timer).await?;
         let report = Report {
             date,
             quick: options.quick,
@@ -59,12 +59,12 @@ impl Bench {
     ///
     /// # Errors
     /// [`Error::Gpu`] where the device is lost, and what is wrong with the operands: a bug here.
-    pub fn measure(&mut self, workload: &Workload) -> Result<(), Error> {
+    pub async fn measure(&mut self, workload: &Workload) -> Result<(), Error> {
         let skipped = |reason, wrong| Skipped { name: workload.name.clone(), reason, wrong };
         let roof = self.report.ceilings.roof(workload);
         let outcome = match self.refusal(workload, roof) {
             Some(reason) => Err(skipped(reason, false)),
-            None => match self.time(workload, roof) {
+            None => match self.time(workload, roof).await {
                 Ok(measured) if measured.worst_error > 1.0 => {
                     Err(skipped(format!("wrong: its error is {:.3e} of what is allowed", measured.worst_error), true))
                 }
@@ -78,15 +78,15 @@ impl Bench {
             Err(skipped) => self.report.skipped.push(skipped),
         }
         // What was dropped is freed before the next one comes.
-        self.timer.gpu().wait()
+        self.timer.gpu().wait_async().await
     }
 
     /// Of what is wrong, nothing is timed.
-    fn time(&mut self, workload: &Workload, roof: Roof) -> Result<Measurement, Error> {
+    async fn time(&mut self, workload: &Workload, roof: Roof) -> Result<Measurement, Error> {
         let prepared = workload.prepare(self.timer.gpu())?;
-        let worst_error = prepared.check(self.timer.gpu())?;
+        let worst_error = prepared.check(self.timer.gpu()).await?;
         let effort = if self.options.quick { QUICK } else { FULL };
-        let seconds = if worst_error > 1.0 { Vec::new() } else { self.timer.time(prepared.plan(), effort)? };
+        let seconds = if worst_error > 1.0 { Vec::new() } else { self.timer.time_async(prepared.plan(), effort).await? };
         let kernels = prepared.plan().kernels().map(str::to_owned).collect();
         Ok(Measurement { workload: workload.clone(), kernels, worst_error, seconds, roof })
     }

@@ -1,7 +1,5 @@
 //! Finding an adapter, and saying why it was chosen.
 
-use std::sync::{Mutex, PoisonError};
-
 use crate::error::Error;
 use crate::shader::matmul::{Capabilities, Matrices};
 
@@ -39,15 +37,24 @@ impl Selection {
     ///
     /// # Errors
     /// [`Error::NoAdapter`] with what there is.
+    #[cfg(not(target_arch = "wasm32"))]
     pub fn choose(&self) -> Result<Choice, Error> {
+        super::wait::block_on(self.choose_async())
+    }
+
+    /// The same where a thread must not block.
+    ///
+    /// # Errors
+    /// As [`Selection::choose`].
+    pub async fn choose_async(&self) -> Result<Choice, Error> {
         // GL's libraries talk on stderr and rasterise in software; it is the last resort, or asked for.
         if self.backend.is_none() && self.adapter.is_none() {
-            let adapters = list(wgpu::Backends::PRIMARY);
+            let adapters = list_async(wgpu::Backends::PRIMARY).await;
             if !adapters.is_empty() {
                 return self.choose_from(adapters);
             }
         }
-        self.choose_from(list(self.backends()))
+        self.choose_from(list_async(self.backends()).await)
     }
 
     /// The same among these adapters, which are all that there are.
@@ -78,22 +85,47 @@ impl Selection {
 }
 
 /// Every adapter of these backends, in the order of their indices.
+#[cfg(not(target_arch = "wasm32"))]
 pub fn list(backends: wgpu::Backends) -> Vec<wgpu::Adapter> {
-    pollster::block_on(instance(backends).enumerate_adapters(backends))
+    super::wait::block_on(list_async(backends))
+}
+
+/// The same where a thread must not block. A browser shows one, the fastest by its own judgement.
+pub async fn list_async(backends: wgpu::Backends) -> Vec<wgpu::Adapter> {
+    let instance = instance(backends);
+    #[cfg(not(target_arch = "wasm32"))]
+    return instance.enumerate_adapters(backends).await;
+    #[cfg(target_arch = "wasm32")]
+    {
+        let fastest = wgpu::RequestAdapterOptions { power_preference: wgpu::PowerPreference::HighPerformance, ..Default::default() };
+        instance.request_adapter(&fastest).await.into_iter().collect()
+    }
 }
 
 /// One instance for each set of backends: devices of one instance tell each other's buffers apart.
+#[cfg(not(target_arch = "wasm32"))]
 fn instance(backends: wgpu::Backends) -> wgpu::Instance {
+    use std::sync::{Mutex, PoisonError};
     static INSTANCES: Mutex<Vec<(wgpu::Backends, wgpu::Instance)>> = Mutex::new(Vec::new());
     let mut instances = INSTANCES.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some((_, instance)) = instances.iter().find(|(known, _)| *known == backends) {
         return instance.clone();
     }
-    let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle_from_env();
-    descriptor.backends = backends;
-    let instance = wgpu::Instance::new(descriptor);
+    let instance = new_instance(backends);
     instances.push((backends, instance.clone()));
     instance
+}
+
+/// A browser has one for all of a page.
+#[cfg(target_arch = "wasm32")]
+fn instance(backends: wgpu::Backends) -> wgpu::Instance {
+    new_instance(backends)
+}
+
+fn new_instance(backends: wgpu::Backends) -> wgpu::Instance {
+    let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle_from_env();
+    descriptor.backends = backends;
+    wgpu::Instance::new(descriptor)
 }
 
 /// Name, backend and driver in one line.

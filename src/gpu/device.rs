@@ -23,6 +23,8 @@ struct Inner {
     pipelines: Mutex<HashMap<String, Arc<wgpu::ComputePipeline>>>,
     /// Read from the user's file when first asked for.
     tuned: Mutex<Option<Cache>>,
+    #[cfg(target_arch = "wasm32")]
+    untold: super::wait::Untold,
 }
 
 impl Gpu {
@@ -40,34 +42,63 @@ impl Gpu {
     ///
     /// # Errors
     /// [`Error::NoAdapter`], [`Error::Device`].
+    #[cfg(not(target_arch = "wasm32"))]
     pub fn open(selection: &Selection) -> Result<Self, Error> {
-        Self::from_choice(&selection.choose()?)
+        super::wait::block_on(Self::open_async(selection))
+    }
+
+    /// The same where a thread must not block, as in a browser.
+    ///
+    /// # Errors
+    /// As [`Gpu::open`].
+    pub async fn open_async(selection: &Selection) -> Result<Self, Error> {
+        Self::from_choice_async(&selection.choose_async().await?).await
     }
 
     /// Opens this adapter with all its limits.
     ///
     /// # Errors
     /// [`Error::Device`].
+    #[cfg(not(target_arch = "wasm32"))]
     pub fn from_choice(choice: &Choice) -> Result<Self, Error> {
+        super::wait::block_on(Self::from_choice_async(choice))
+    }
+
+    /// The same where a thread must not block.
+    ///
+    /// # Errors
+    /// As [`Gpu::from_choice`].
+    pub async fn from_choice_async(choice: &Choice) -> Result<Self, Error> {
         let cooperative = if super::adapters::matrices(&choice.adapter).is_some() { COOPERATIVE } else { wgpu::Features::empty() };
-        Self::with_limits(&choice.adapter, Self::wanted_features(&choice.adapter) | cooperative, choice.adapter.limits())
+        Self::with_limits(&choice.adapter, Self::wanted_features(&choice.adapter) | cooperative, choice.adapter.limits()).await
     }
 
     /// Opens this adapter with WebGPU's default limits and no optional feature: what every browser grants.
     ///
     /// # Errors
     /// [`Error::Device`].
+    #[cfg(not(target_arch = "wasm32"))]
     pub fn least_capable(adapter: &wgpu::Adapter) -> Result<Self, Error> {
-        let limits = wgpu::Limits::default().or_worse_values_from(&adapter.limits());
-        Self::with_limits(adapter, wgpu::Features::empty(), limits)
+        super::wait::block_on(Self::least_capable_async(adapter))
     }
 
-    fn with_limits(adapter: &wgpu::Adapter, required_features: wgpu::Features, required_limits: wgpu::Limits) -> Result<Self, Error> {
+    /// The same where a thread must not block.
+    ///
+    /// # Errors
+    /// As [`Gpu::least_capable`].
+    pub async fn least_capable_async(adapter: &wgpu::Adapter) -> Result<Self, Error> {
+        let limits = wgpu::Limits::default().or_worse_values_from(&adapter.limits());
+        Self::with_limits(adapter, wgpu::Features::empty(), limits).await
+    }
+
+    async fn with_limits(adapter: &wgpu::Adapter, required_features: wgpu::Features, required_limits: wgpu::Limits) -> Result<Self, Error> {
         let experimental = required_features.intersects(wgpu::Features::all_experimental_mask());
         let experimental_features = if experimental { permitted() } else { wgpu::ExperimentalFeatures::disabled() };
         let descriptor =
             wgpu::DeviceDescriptor { label: Some("ffwd"), required_features, required_limits, experimental_features, ..Default::default() };
-        let (device, queue) = pollster::block_on(adapter.request_device(&descriptor))
+        let (device, queue) = adapter
+            .request_device(&descriptor)
+            .await
             .map_err(|error| Error::Device { adapter: adapter.get_info().name, reason: error.to_string() })?;
         Ok(Self::from_parts_with(device, queue, super::adapters::matrices(adapter)))
     }
@@ -81,7 +112,17 @@ impl Gpu {
     /// which a device does not tell. They are used if the device has the features, too.
     pub fn from_parts_with(device: wgpu::Device, queue: wgpu::Queue, cooperative: Option<Matrices>) -> Self {
         let (info, limits) = (device.adapter_info(), device.limits());
-        Self(Arc::new(Inner { device, queue, info, limits, cooperative, pipelines: Mutex::default(), tuned: Mutex::default() }))
+        Self(Arc::new(Inner {
+            device,
+            queue,
+            info,
+            limits,
+            cooperative,
+            pipelines: Mutex::default(),
+            tuned: Mutex::default(),
+            #[cfg(target_arch = "wasm32")]
+            untold: Default::default(),
+        }))
     }
 
     /// The device.
@@ -137,12 +178,10 @@ impl Gpu {
         *self.0.tuned.lock().unwrap_or_else(PoisonError::into_inner) = Some(cache);
     }
 
-    /// Waits until everything submitted is done.
-    ///
-    /// # Errors
-    /// [`Error::Gpu`] where the device is lost.
-    pub fn wait(&self) -> Result<(), Error> {
-        self.device().poll(wgpu::PollType::wait_indefinitely()).map(|_| ()).map_err(|error| gpu_error("waiting for the device", &error))
+    /// What error scopes have yet to tell.
+    #[cfg(target_arch = "wasm32")]
+    pub(super) fn untold(&self) -> &super::wait::Untold {
+        &self.0.untold
     }
 
     /// The kernel's pipeline, compiled on first use.
@@ -196,11 +235,10 @@ impl Gpu {
             compilation_options: wgpu::PipelineCompilationOptions { zero_initialize_workgroup_memory: false, ..Default::default() },
             cache: None,
         });
-        let validation = pollster::block_on(validation.pop());
-        match validation.or(pollster::block_on(internal.pop())) {
-            None => Ok(pipeline),
-            Some(error) => Err(gpu_error(&format!("compiling {}", kernel.name), &error)),
-        }
+        let refused = |name: String| move |error: &wgpu::Error| gpu_error(&format!("compiling {name}"), error);
+        let validated = self.close(validation, refused(kernel.name.clone()));
+        self.close(internal, refused(kernel.name.clone()))?;
+        validated.map(|()| pipeline)
     }
 }
 

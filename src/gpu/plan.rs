@@ -215,10 +215,8 @@ impl<'a> PlanBuilder<'a> {
             Step { pipeline: pending.pipeline, bind_group, grid: pending.grid, name: pending.name }
         });
         let plan = Plan { steps: steps.collect(), scratch: 0, parameters: bytes.len() as u64 };
-        match pollster::block_on(scope.pop()) {
-            None => Ok(plan),
-            Some(error) => Err(super::device::gpu_error("binding", &error)),
-        }
+        self.gpu.close(scope, |error| super::device::gpu_error("binding", error))?;
+        Ok(plan)
     }
 }
 

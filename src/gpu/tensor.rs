@@ -159,10 +159,9 @@ impl Gpu {
         }
         let scope = self.device().push_error_scope(wgpu::ErrorFilter::OutOfMemory);
         let buffer = self.device().create_buffer(&wgpu::BufferDescriptor { label: Some(what), size, usage, mapped_at_creation: false });
-        match pollster::block_on(scope.pop()) {
-            None => Ok(buffer),
-            Some(_) => Err(Error::OutOfMemory { what: what.into(), requested: size }),
-        }
+        let what = what.to_owned();
+        self.close(scope, move |_| Error::OutOfMemory { what, requested: size })?;
+        Ok(buffer)
     }
 
     /// Sets the whole buffer of `tensor` to 0.
@@ -215,15 +214,33 @@ impl Gpu {
     ///
     /// # Errors
     /// [`Error::Usage`] where the buffer lacks `COPY_SRC`; [`Error::Gpu`] where the device is lost.
+    #[cfg(not(target_arch = "wasm32"))]
     pub fn read_back(&self, tensor: &Tensor) -> Result<Vec<f32>, Error> {
-        Ok(tensor.element.decode(&self.read_bytes(tensor)?))
+        super::wait::block_on(self.read_back_async(tensor))
+    }
+
+    /// The same where a thread must not block.
+    ///
+    /// # Errors
+    /// As [`Gpu::read_back`]; in a browser also what the device refused since the last wait.
+    pub async fn read_back_async(&self, tensor: &Tensor) -> Result<Vec<f32>, Error> {
+        Ok(tensor.element.decode(&self.read_bytes_async(tensor).await?))
     }
 
     /// The same as little-endian elements.
     ///
     /// # Errors
     /// As [`Gpu::read_back`].
+    #[cfg(not(target_arch = "wasm32"))]
     pub fn read_bytes(&self, tensor: &Tensor) -> Result<Vec<u8>, Error> {
+        super::wait::block_on(self.read_bytes_async(tensor))
+    }
+
+    /// The same where a thread must not block.
+    ///
+    /// # Errors
+    /// As [`Gpu::read_back_async`].
+    pub async fn read_bytes_async(&self, tensor: &Tensor) -> Result<Vec<u8>, Error> {
         if !tensor.buffer.usage().contains(wgpu::BufferUsages::COPY_SRC) {
             return Err(Error::Usage { operand: "tensor", missing: "COPY_SRC".into() });
         }
@@ -242,17 +259,9 @@ impl Gpu {
         encoder.copy_buffer_to_buffer(&tensor.buffer, first, &staging, 0, span);
         self.queue().submit([encoder.finish()]);
         // A buffer of another device, say.
-        if let Some(error) = pollster::block_on(scope.pop()) {
-            return Err(gpu_error("reading back", &error));
-        }
-        let (sender, receiver) = std::sync::mpsc::channel();
-        staging.map_async(wgpu::MapMode::Read, .., move |result| drop(sender.send(result)));
-        self.wait()?;
-        match receiver.recv() {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => return Err(gpu_error("reading back", &error)),
-            Err(error) => return Err(gpu_error("reading back", &error)),
-        }
+        self.close(scope, |error| gpu_error("reading back", error))?;
+        self.told().await?;
+        self.map(&staging, "reading back").await?;
         let mapped = staging.get_mapped_range(..).map_err(|error| gpu_error("reading back", &error))?;
         let inside = (start - first) as usize..(end - first) as usize;
         Ok(mapped[inside].to_vec())

@@ -2,7 +2,7 @@
 
 use super::checks;
 use super::product::{Operand, Product};
-use super::{reduce, steps, tuner};
+use super::{reduce, steps};
 use crate::activation::Activation;
 use crate::element::Element;
 use crate::error::Error;
@@ -253,11 +253,21 @@ impl Linear {
                 let known = known.filter(|strategy| problem.candidates(&capabilities).contains(strategy));
                 match (known, self.tuning) {
                     (Some(strategy), _) => Ok(strategy),
-                    (None, Tuning::Measure) => Ok(tuner::tune(&self.gpu, problem, &mut |_| {})?.chosen),
+                    (None, Tuning::Measure) => self.measured(problem),
                     (None, _) => Ok(shipped(&capabilities, problem)),
                 }
             }
         }
+    }
+
+    #[cfg(not(target_arch = "wasm32"))]
+    fn measured(&self, problem: &Problem) -> Result<Strategy, Error> {
+        Ok(super::tuner::tune(&self.gpu, problem, &mut |_| {})?.chosen)
+    }
+
+    #[cfg(target_arch = "wasm32")]
+    fn measured(&self, _: &Problem) -> Result<Strategy, Error> {
+        Err(Error::Unsupported { function: "Tuning::Measure".into(), what: "time to wait in a browser; `ops::tune_async` measures ahead" })
     }
 
     /// Every operand by its name in the kernel, and the number of columns.

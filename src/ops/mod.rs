@@ -18,7 +18,9 @@ pub use activate::{Activate, Backward, Forward};
 pub use dropout::{Counter, Dropout};
 pub use gated::{GateGrads, GateInput, Gated, GatedBackward, GatedForward};
 pub use linear::{Linear, LinearArgs, Weights};
-pub use tuner::{Tuned, measure, tune};
+pub use tuner::{Tuned, measure_async, tune_async};
+#[cfg(not(target_arch = "wasm32"))]
+pub use tuner::{measure, tune};
 
 pub(crate) use checks::below_one;
 pub(crate) use elementwise::Params as ElementwiseParams;

@@ -1,6 +1,6 @@
 //! Measuring which kernel computes a product fastest on this adapter.
 
-use std::time::Instant;
+use web_time::Instant;
 
 use super::linear::{Linear, LinearArgs, Weights};
 use crate::accuracy::Random;
@@ -41,8 +41,17 @@ const COMPILING: f64 = 1.0;
 ///
 /// # Errors
 /// As [`measure`].
+#[cfg(not(target_arch = "wasm32"))]
 pub fn tune(gpu: &Gpu, problem: &Problem, progress: &mut dyn FnMut(Strategy)) -> Result<Tuned, Error> {
-    let measured = measure(gpu, problem, progress)?;
+    crate::gpu::block_on(tune_async(gpu, problem, progress))
+}
+
+/// The same where a thread must not block.
+///
+/// # Errors
+/// As [`measure`].
+pub async fn tune_async(gpu: &Gpu, problem: &Problem, progress: &mut dyn FnMut(Strategy)) -> Result<Tuned, Error> {
+    let measured = measure_async(gpu, problem, progress).await?;
     let Some(&(chosen, seconds)) = measured.first() else { return Err(nothing(problem)) };
     log::info!("{}: {chosen} takes {:.3} ms", problem.class(), seconds * 1e3);
     let kept = gpu.tuned(|cache| cache.remember(&problem.class(), Choice { strategy: chosen, seconds }));
@@ -60,7 +69,16 @@ pub fn tune(gpu: &Gpu, problem: &Problem, progress: &mut dyn FnMut(Strategy)) ->
 ///
 /// # Errors
 /// [`Error::Gpu`] where candidates disagree; what the device refuses to all of them.
+#[cfg(not(target_arch = "wasm32"))]
 pub fn measure(gpu: &Gpu, problem: &Problem, progress: &mut dyn FnMut(Strategy)) -> Result<Vec<(Strategy, f64)>, Error> {
+    crate::gpu::block_on(measure_async(gpu, problem, progress))
+}
+
+/// The same where a thread must not block.
+///
+/// # Errors
+/// As [`measure`].
+pub async fn measure_async(gpu: &Gpu, problem: &Problem, progress: &mut dyn FnMut(Strategy)) -> Result<Vec<(Strategy, f64)>, Error> {
     let operands = Operands::new(gpu, problem)?;
     let capabilities = gpu.capabilities();
     let mut candidates = problem.candidates(&capabilities);
@@ -84,9 +102,9 @@ pub fn measure(gpu: &Gpu, problem: &Problem, progress: &mut dyn FnMut(Strategy))
         };
         let begun = Instant::now();
         plan.submit(gpu);
-        gpu.wait()?;
+        gpu.wait_async().await?;
         let first = begun.elapsed().as_secs_f64();
-        let result = gpu.read_bytes(&operands.out)?;
+        let result = gpu.read_bytes_async(&operands.out).await?;
         match &expected {
             None => expected = Some((strategy, result)),
             Some((_, first)) if *first == result => {}
@@ -99,7 +117,7 @@ pub fn measure(gpu: &Gpu, problem: &Problem, progress: &mut dyn FnMut(Strategy))
             continue;
         }
         let mut candidate = Running { strategy, plan, turns: Vec::new(), fastest: f64::INFINITY };
-        candidate.turn(&mut timer)?;
+        candidate.turn(&mut timer).await?;
         running.push(candidate);
     }
     if running.is_empty() {
@@ -116,7 +134,7 @@ pub fn measure(gpu: &Gpu, problem: &Problem, progress: &mut dyn FnMut(Strategy))
             break;
         }
         for running in &mut running {
-            running.turn(&mut timer)?;
+            running.turn(&mut timer).await?;
         }
     }
     let mut measured: Vec<_> = running.iter().map(|running| (running.strategy, running.median())).collect();
@@ -140,8 +158,8 @@ struct Running {
 }
 
 impl Running {
-    fn turn(&mut self, timer: &mut Timer) -> Result<(), Error> {
-        let seconds = timer.time(&self.plan, TURN)?;
+    async fn turn(&mut self, timer: &mut Timer) -> Result<(), Error> {
+        let seconds = timer.time_async(&self.plan, TURN).await?;
         self.fastest = seconds.iter().copied().fold(self.fastest, f64::min);
         self.turns.push(median(seconds));
         Ok(())

@@ -13,19 +13,19 @@ impl Trainer {
     ///
     /// # Errors
     /// [`Error::Gpu`] where the device is lost.
-    pub fn checkpoint(&self) -> Result<Vec<(String, HostTensor)>, Error> {
-        let download = |tensor: &crate::Tensor| -> Result<HostTensor, Error> {
-            let data = HostData { element: Element::F32, bytes: self.gpu().read_bytes(tensor)? };
+    pub async fn checkpoint_async(&self) -> Result<Vec<(String, HostTensor)>, Error> {
+        let download = async |tensor: &crate::Tensor| -> Result<HostTensor, Error> {
+            let data = HostData { element: Element::F32, bytes: self.gpu().read_bytes_async(tensor).await? };
             Ok(HostTensor { shape: tensor.shape().to_vec(), data })
         };
         let mut tensors = Vec::new();
         for (name, tensor) in self.steering() {
-            tensors.push((name.to_owned(), download(tensor)?));
+            tensors.push((name.to_owned(), download(tensor).await?));
         }
         for parameter in self.learned() {
-            tensors.push((parameter.name.clone(), download(&parameter.master)?));
+            tensors.push((parameter.name.clone(), download(&parameter.master).await?));
             for (k, kept) in parameter.kept.iter().enumerate() {
-                tensors.push((format!("optimizer.{k}.{}", parameter.name), download(kept)?));
+                tensors.push((format!("optimizer.{k}.{}", parameter.name), download(kept).await?));
             }
         }
         Ok(tensors)

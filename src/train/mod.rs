@@ -17,6 +17,8 @@
 //! multiplies the loss by as much as the largest gradient allows. Steps whose gradients are not finite change no weight.
 
 mod assembly;
+#[cfg(not(target_arch = "wasm32"))]
+mod blocking;
 mod checkpoint;
 mod init;
 mod memory;

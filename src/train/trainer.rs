@@ -55,14 +55,14 @@ impl Trainer {
     /// Submits one step, and waits for nothing but, every 64 steps, for their records.
     ///
     /// # Errors
-    /// [`Error::Gpu`] where the device is lost; [`Error::Training`] as of [`Trainer::records`]; [`Error::Limit`] after 2^31
+    /// [`Error::Gpu`] where the device is lost; [`Error::Training`] as of [`Trainer::records_async`]; [`Error::Limit`] after 2^31
     /// steps.
-    pub fn step(&mut self) -> Result<(), Error> {
+    pub async fn step_async(&mut self) -> Result<(), Error> {
         if self.taken == MOST_STEPS {
             return Err(Error::Limit { what: "steps", required: u64::from(MOST_STEPS) + 1, allowed: MOST_STEPS.into() });
         }
         if self.taken - self.read == HISTORY {
-            self.fetch()?;
+            self.fetch().await?;
         }
         self.assembly.step.submit(&self.gpu);
         self.taken += 1;
@@ -75,8 +75,8 @@ impl Trainer {
     /// [`Error::Training`] where a gradient is not finite and nothing will mend that: with a fixed loss scale, or at scale 1;
     /// and where gradients in f16 lie so near 0 that more than half of their values that are not 0 are below f16's normal
     /// numbers. [`Error::Gpu`] where the device is lost.
-    pub fn records(&mut self) -> Result<Vec<Record>, Error> {
-        self.fetch()?;
+    pub async fn records_async(&mut self) -> Result<Vec<Record>, Error> {
+        self.fetch().await?;
         Ok(std::mem::take(&mut self.pending))
     }
 
@@ -127,44 +127,44 @@ impl Trainer {
     /// Measures the network as it is, without dropout, on the validation data.
     ///
     /// # Errors
-    /// As [`Trainer::records`].
-    pub fn evaluate(&mut self) -> Result<Evaluation, Error> {
-        self.fetch()?;
+    /// As [`Trainer::records_async`].
+    pub async fn evaluate_async(&mut self) -> Result<Evaluation, Error> {
+        self.fetch().await?;
         let mut sum = 0.0;
         let mut active = vec![vec![0.0; self.spec.d_ff]; self.spec.blocks];
         for batch in 0..self.evaluations {
             self.assembly.batches.set(&self.gpu, batch);
             self.assembly.evaluation.submit(&self.gpu);
-            sum += self.gpu.read_back(&self.assembly.tensors.loss)?.iter().map(|v| f64::from(*v)).sum::<f64>();
+            sum += self.gpu.read_back_async(&self.assembly.tensors.loss).await?.iter().map(|v| f64::from(*v)).sum::<f64>();
             for (total, counts) in active.iter_mut().zip(&self.assembly.tensors.active) {
-                let counts = self.gpu.read_back(counts)?;
+                let counts = self.gpu.read_back_async(counts).await?;
                 total.iter_mut().zip(counts).for_each(|(total, count)| *total += count);
             }
         }
         let loss = sum / (f64::from(self.evaluations) * self.terms as f64);
         let dead = |counts: &Vec<f32>| counts.iter().filter(|count| **count == 0.0).count() as f64 / counts.len() as f64;
-        let (norms, scale) = (self.gpu.read_back(&self.assembly.tensors.norms)?, f64::from(self.scale()?));
+        let (norms, scale) = (self.gpu.read_back_async(&self.assembly.tensors.norms).await?, f64::from(self.scale().await?));
         let norm = |range: &std::ops::Range<usize>| norms[range.clone()].iter().map(|v| f64::from(*v)).sum::<f64>().sqrt() / scale;
         let gradient_norms = self.assembly.network.blocks.iter().map(|block| norm(&block.range)).collect();
         Ok(Evaluation { step: self.taken, loss, dead: active.iter().map(dead).collect(), gradient_norms })
     }
 
     /// The loss scale of the last step.
-    fn scale(&self) -> Result<f32, Error> {
+    async fn scale(&self) -> Result<f32, Error> {
         if self.taken == 0 {
             return Ok(1.0);
         }
         // A step's line is there after a checkpoint, too.
         let line = self.assembly.tensors.history.view(((self.taken - 1) % HISTORY) as usize * LINE, &[LINE])?;
-        Ok(self.gpu.read_back(&line)?.get(3).copied().unwrap_or(1.0))
+        Ok(self.gpu.read_back_async(&line).await?.get(3).copied().unwrap_or(1.0))
     }
 
     /// Reads what the device wrote down since the last time.
-    fn fetch(&mut self) -> Result<(), Error> {
+    async fn fetch(&mut self) -> Result<(), Error> {
         if self.read == self.taken {
             return Ok(());
         }
-        let lines = self.gpu.read_back(&self.assembly.tensors.history)?;
+        let lines = self.gpu.read_back_async(&self.assembly.tensors.history).await?;
         let dynamic = matches!(self.options.scaling, LossScaling::Dynamic { .. });
         let mut lost = None;
         for step in self.read..self.taken {
@@ -178,7 +178,7 @@ impl Trainer {
         self.read = self.taken;
         match lost {
             Some((record, fault)) => Err(self.not_finite(record, fault)),
-            None => self.sound(),
+            None => self.sound().await,
         }
     }
 
@@ -195,10 +195,11 @@ impl Trainer {
     }
 
     /// Refuses gradients that f16 cannot tell from nothing.
-    fn sound(&self) -> Result<(), Error> {
+    async fn sound(&self) -> Result<(), Error> {
         let Some((plan, counts)) = &self.assembly.underflows else { return Ok(()) };
         plan.submit(&self.gpu);
-        for (parameter, count) in self.assembly.network.parameters.iter().zip(self.gpu.read_back(counts)?.chunks_exact(2)) {
+        let counts = self.gpu.read_back_async(counts).await?;
+        for (parameter, count) in self.assembly.network.parameters.iter().zip(counts.chunks_exact(2)) {
             let share = f64::from(count[1]) / f64::from(count[0].max(1.0));
             if share > MOST_UNDERFLOWING {
                 let reason = format!(

@@ -42,11 +42,11 @@ pub fn run(args: &Args, adapter: &AdapterArgs, out: &mut dyn Write) -> Result<()
     writeln!(out, "{described}: {reason}\n")?;
     let bar = progress::bar(workloads.len() + 1, "measuring");
     bar.set_message("ceilings");
-    let mut bench = Bench::start(&gpu, Options { quick: args.quick, max_seconds: args.max_seconds })?;
+    let mut bench = pollster::block_on(Bench::start(&gpu, Options { quick: args.quick, max_seconds: args.max_seconds }))?;
     for workload in &workloads {
         bar.inc(1);
         bar.set_message(workload.name.clone());
-        bench.measure(workload)?;
+        pollster::block_on(bench.measure(workload))?;
     }
     bar.finish_and_clear();
     let report = bench.finish();

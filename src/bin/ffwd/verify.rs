@@ -47,7 +47,7 @@ pub fn run(args: &Args, adapter: &AdapterArgs, out: &mut dyn Write) -> Result<()
     let bar = progress::bar(cases.len(), "measuring");
     for case in &cases {
         bar.set_message(name(case));
-        rows.extend(case.measure(&gpu)?);
+        rows.extend(pollster::block_on(case.measure(&gpu))?);
         bar.inc(1);
     }
     bar.finish_and_clear();

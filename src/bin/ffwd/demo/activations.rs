@@ -39,7 +39,7 @@ struct Row {
 pub fn run(gpu: &Gpu) -> Result<Table, CliError> {
     let bar = progress::bar(Activation::all().count() + 1, "activations");
     bar.set_message("copy");
-    let copy = copy_bandwidth(gpu, ELEMENTS)?.bytes_per_second;
+    let copy = pollster::block_on(copy_bandwidth(gpu, ELEMENTS))?.bytes_per_second;
     bar.inc(1);
     let mut random = Random::new(1);
     let x: Vec<f32> = (0..ELEMENTS).map(|_| random.uniform(-8.0, 8.0)).collect();
@@ -52,7 +52,7 @@ pub fn run(gpu: &Gpu) -> Result<Table, CliError> {
         let speed = (2 * ELEMENTS) as f64 * Element::F32.size() as f64 / seconds[seconds.len() / 2];
         let (name, formula) = (activation.to_string(), activation.spec().map_or("", |spec| spec.formula));
         let case = Case { function: Function::Activation(activation), backward: false, element: Element::F32 };
-        for measured in case.measure(gpu)? {
+        for measured in pollster::block_on(case.measure(gpu))? {
             let (ulp, allowed, passed) = (measured.ulp, measured.allowed, measured.passed());
             rows.push(Row { name: name.clone(), formula, ulp, allowed, passed, speed });
         }

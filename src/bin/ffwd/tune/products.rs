@@ -146,7 +146,7 @@ pub fn sieve(gpu: &Gpu, products: Vec<Product>, max_seconds: f64) -> Result<(Vec
 fn measure(gpu: &Gpu) -> Result<Ceilings, CliError> {
     let bar = progress::bar(1, "measuring");
     bar.set_message("ceilings");
-    let ceilings = Ceilings::measure(&mut Timer::new(gpu)?)?;
+    let ceilings = pollster::block_on(Ceilings::measure(&mut Timer::new(gpu)?))?;
     bar.finish_and_clear();
     Ok(ceilings)
 }
