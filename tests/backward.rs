@@ -3,86 +3,22 @@
 mod support;
 
 use ffwd::Element::{self, Bf16, F16, F32};
-use ffwd::nn::{FeedForwardBackward, Layer};
+use ffwd::nn::FeedForwardBackward;
 use ffwd::shader::matmul::Loop;
 use ffwd::tuning::{Strategy, Tuning};
 use ffwd::{Error, FeedForward, Gpu, Tensor};
+use support::conformance::native as conformance;
 use support::layer::{Function, Weights, tokens};
-use support::{Guarded, devices, gpu, numbers, same_bits};
-
-/// A layer of the same form whose tensors are guarded outputs, and those in the order of [`Layer::weights`].
-fn guarded(gpu: &Gpu, layer: &FeedForward, element: Element) -> (Layer, Vec<Guarded>) {
-    let mut outputs = Vec::new();
-    let gradients = layer.layer().map(|tensor| {
-        outputs.push(Guarded::output(gpu, tensor.shape(), element, 1));
-        Ok(outputs[outputs.len() - 1].tensor.clone())
-    });
-    (gradients.unwrap(), outputs)
-}
+use support::{gpu, numbers, same_bits};
 
 /// What a backward pass wrote: dx, then the gradients of the weights in the order of [`Layer::weights`].
-fn gradients(gpu: &Gpu, layer: &FeedForward, [x, dy]: [&Tensor; 2], [dx, dw]: [Element; 2]) -> Result<Vec<Vec<f32>>, String> {
-    let (weights, outputs) = guarded(gpu, layer, dw);
-    let dx = Guarded::output(gpu, x.shape(), dx, 3);
-    let args = FeedForwardBackward { dx: Some(&dx.tensor), ..FeedForwardBackward::new(x, dy, &weights) };
-    layer.backward(args).map_err(|error| error.to_string())?.submit(gpu);
-    std::iter::once(&dx).chain(&outputs).map(|output| output.check(gpu)).collect()
-}
-
-/// Kinds of x, the weights, dy, dx and the weights' gradients.
-fn check(functions: &[Function], kinds: [Element; 5], biases: &[bool], sizes: &[[usize; 3]]) {
-    let mut faults = Vec::new();
-    let [x, w, y, dx, dw] = kinds;
-    for device in devices() {
-        let gpu = &device.gpu;
-        for function in functions {
-            for bias in biases {
-                for &[rows, d_model, d_ff] in sizes {
-                    let weights = Weights::random(function.clone(), w, d_model, d_ff, *bias);
-                    let (input, dy) = (tokens(x, rows, d_model), numbers(y, rows * d_model, 18));
-                    let truths = weights.gradients(&input, &dy);
-                    let shape = [rows, d_model];
-                    let (input, dy) = (Guarded::holding(gpu, &input, &shape, x, 2), Guarded::holding(gpu, &dy, &shape, y, 0));
-                    let name = format!("{function:?} {rows} x {d_model} x {d_ff}, {kinds:?}, bias {bias}, on {}", device.name);
-                    match gradients(gpu, &weights.upload(gpu, 0), [&input.tensor, &dy.tensor], [dx, dw]) {
-                        Err(fault) => faults.push(format!("{name}: {fault}")),
-                        Ok(written) => {
-                            assert_eq!(written.len(), truths.len());
-                            for (k, (actual, truths)) in written.iter().zip(&truths).enumerate() {
-                                let element = if k == 0 { dx } else { dw };
-                                if let Err(fault) = weights.judge_gradient(rows, element, truths, actual) {
-                                    faults.push(format!("{name}: gradient {k}: {fault}"));
-                                }
-                            }
-                        }
-                    }
-                }
-            }
-        }
-    }
-    assert!(faults.is_empty(), "{} faults:\n{}", faults.len(), faults.join("\n"));
-}
-
-const SIZES: [[usize; 3]; 6] = [[1, 1, 1], [5, 33, 31], [8, 32, 64], [1, 12, 7], [67, 4, 5], [0, 5, 4]];
-
-#[test]
-fn dense_layers() {
-    check(&[Function::dense("gelu")], [F32; 5], &[false, true], &SIZES);
-    // relu_squared runs as a user's own expression.
-    check(&["relu", "relu_squared", "mish"].map(Function::dense), [F32; 5], &[true], &SIZES[1..3]);
+fn gradients(gpu: &Gpu, layer: &FeedForward, operands: [&Tensor; 2], kinds: [Element; 2]) -> Result<Vec<Vec<f32>>, String> {
+    pollster::block_on(conformance::written(gpu, layer, operands, kinds))
 }
 
 #[test]
-fn gated_layers() {
-    check(&[Function::gated("swiglu")], [F32; 5], &[false, true], &SIZES);
-    check(&["geglu", "bilinear", "relu_squared", "swiglu_oai"].map(Function::gated), [F32; 5], &[true], &SIZES[1..3]);
-}
-
-#[test]
-fn kinds_mix() {
-    for kinds in [[Bf16, Bf16, F32, Bf16, F32], [F32, F16, F16, F16, F16], [F16, F32, Bf16, F32, Bf16]] {
-        check(&[Function::dense("silu"), Function::gated("swiglu")], kinds, &[true], &SIZES[1..3]);
-    }
+fn layers_of_every_sort_and_kind() {
+    conformance::hold(&conformance::gradients());
 }
 
 /// Whatever computes the products: the gradients of biases come from those of weights, or where a depth is split and from

@@ -3,86 +3,30 @@
 mod support;
 
 use ffwd::ops::{Linear, LinearArgs, Weights as LinearWeights};
-use ffwd::shader::matmul::Loop;
-use ffwd::{Activation, Element, Gpu};
-use support::layer::{Function, Weights, loops, run, small, some_loops, tokens, two_loops};
-use support::{Guarded, devices, gpu, judge, numbers, same_bits, sum_bound};
-
-/// Below, at and above every edge of vectors and tiles: tokens, d_model, d_ff.
-const SIZES: [[usize; 3]; 14] = [
-    [1, 1, 1],
-    [2, 3, 4],
-    [4, 4, 5],
-    [5, 5, 3],
-    [31, 16, 31],
-    [32, 32, 33],
-    [33, 33, 32],
-    [1, 64, 100],
-    [5, 100, 64],
-    [33, 31, 1],
-    [2, 1, 33],
-    [32, 4, 16],
-    [1, 32, 31],
-    [0, 5, 4],
-];
-
-/// Above the largest tile, ragged and in whole vectors.
-const TILES: [[usize; 3]; 2] = [[131, 67, 133], [132, 68, 136]];
-
-/// An odd size and one of whole vectors.
-const PAIR: [[usize; 3]; 2] = [[5, 33, 31], [6, 32, 64]];
-
-fn check(functions: &[Function], [x, w]: [Element; 2], biases: &[bool], sizes: &[[usize; 3]], loops: fn(&Gpu) -> Vec<Loop>) {
-    let mut faults = Vec::new();
-    for device in devices() {
-        for function in functions {
-            for bias in biases {
-                for &[rows, d_model, d_ff] in sizes {
-                    let weights = Weights::random(function.clone(), w, d_model, d_ff, *bias);
-                    let input = tokens(x, rows, d_model);
-                    for looping in loops(&device.gpu) {
-                        let y = run(&device.gpu, weights.upload(&device.gpu, 0), &input, x, looping, 0);
-                        if let Err(fault) = y.and_then(|y| weights.judge(&input, x, &y)) {
-                            let sizes = format!("{rows} x {d_model} x {d_ff}, {x} by {w}, bias {bias}");
-                            faults.push(format!("{function:?} {sizes}, {looping} on {}: {fault}", device.name));
-                        }
-                    }
-                }
-            }
-        }
-    }
-    assert!(faults.is_empty(), "{} faults:\n{}", faults.len(), faults.join("\n"));
-}
+use ffwd::{Activation, Element};
+use support::conformance::native::{functions, hold, loops, mixed};
+use support::layer::{Function, Weights, run, small, some_loops, tokens, two_loops};
+use support::{Guarded, gpu, judge, numbers, same_bits, sum_bound};
 
 // Apart, since compiling the loops is most of the work and threads share it.
 #[test]
 fn dense_layers_of_every_size_on_every_loop() {
-    check(&[Function::dense("gelu")], [Element::F32; 2], &[true], &SIZES, some_loops);
-    check(&[Function::dense("gelu")], [Element::F32; 2], &[true], &TILES, loops);
+    hold(&loops(&Function::dense("gelu"), true));
 }
 
 #[test]
 fn gated_layers_of_every_size_on_every_loop() {
-    check(&[Function::gated("swiglu")], [Element::F32; 2], &[false], &SIZES, some_loops);
-    check(&[Function::gated("swiglu")], [Element::F32; 2], &[false], &TILES, loops);
+    hold(&loops(&Function::gated("swiglu"), false));
 }
 
-/// relu_squared runs as a user's own expression.
 #[test]
 fn every_function_fits_both_layers() {
-    let dense = ["relu", "relu_squared", "prelu", "silu", "tanh"].map(Function::dense);
-    let gated = ["swiglu_oai", "geglu", "relu_squared", "bilinear"].map(Function::gated);
-    check(&dense, [Element::F32; 2], &[true], &PAIR, two_loops);
-    check(&gated, [Element::F32; 2], &[true], &PAIR, two_loops);
-    check(&dense[..2], [Element::F32; 2], &[false], &PAIR, two_loops);
+    hold(&functions());
 }
 
 #[test]
 fn kinds_mix() {
-    use Element::{Bf16, F16, F32};
-    for kinds in [[F32, F16], [F32, Bf16], [Bf16, Bf16], [Bf16, F32], [F16, F16]] {
-        check(&[Function::dense("gelu"), Function::gated("swiglu")], kinds, &[true], &PAIR, two_loops);
-    }
+    hold(&mixed());
 }
 
 #[test]

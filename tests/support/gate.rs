@@ -109,11 +109,17 @@ impl Held {
     }
 
     /// Both halves, row-major; or what is wrong with guards and gaps.
+    #[cfg(not(target_arch = "wasm32"))]
     pub fn read(&self, gpu: &Gpu) -> Result<[Vec<f32>; 2], String> {
+        pollster::block_on(self.read_async(gpu))
+    }
+
+    /// The same where a thread must not block.
+    pub async fn read_async(&self, gpu: &Gpu) -> Result<[Vec<f32>; 2], String> {
         match self {
-            Self::Separate(gate, up) => Ok([gate.check(gpu)?, up.check(gpu)?]),
+            Self::Separate(gate, up) => Ok([gate.check_async(gpu).await?, up.check_async(gpu).await?]),
             Self::Joint(x, layout) => {
-                let (values, (rows, cols)) = (x.check(gpu)?, x.tensor.rows_cols());
+                let (values, (rows, cols)) = (x.check_async(gpu).await?, x.tensor.rows_cols());
                 let d = cols / 2;
                 let places = || (0..rows * d).map(|e| places(*layout, d, e / d, e % d));
                 Ok([places().map(|[gate, _]| values[gate]).collect(), places().map(|[_, up]| values[up]).collect()])

@@ -50,10 +50,16 @@ impl Guarded {
     }
 
     /// The elements; or what is wrong: a guard's byte changed, or (of an output) an element was left as it was.
+    #[cfg(not(target_arch = "wasm32"))]
     pub fn check(&self, gpu: &Gpu) -> Result<Vec<f32>, String> {
+        pollster::block_on(self.check_async(gpu))
+    }
+
+    /// The same where a thread must not block.
+    pub async fn check_async(&self, gpu: &Gpu) -> Result<Vec<f32>, String> {
         let element = self.whole.element();
         let size = element.size() as usize;
-        let bytes = gpu.read_bytes(&self.whole).unwrap();
+        let bytes = gpu.read_bytes_async(&self.whole).await.map_err(|error| error.to_string())?;
         let want = sentinel(self.whole.len(), size);
         let inside = self.start..self.start + self.tensor.len();
         for i in 0..self.whole.len() {
@@ -70,6 +76,7 @@ impl Guarded {
     }
 
     /// As [`Guarded::check`]; a fault fails the test.
+    #[cfg(not(target_arch = "wasm32"))]
     pub fn read(&self, gpu: &Gpu, what: &str) -> Vec<f32> {
         self.check(gpu).unwrap_or_else(|fault| panic!("{what}: {fault}"))
     }

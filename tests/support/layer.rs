@@ -18,6 +18,15 @@ pub enum Function {
     Gated(Gate),
 }
 
+impl std::fmt::Display for Function {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Dense(activation) => write!(f, "dense {activation}"),
+            Self::Gated(gate) => write!(f, "gated {gate}"),
+        }
+    }
+}
+
 impl Function {
     pub fn dense(name: &str) -> Self {
         Self::Dense(Activation::parse(name).unwrap())
@@ -151,7 +160,20 @@ pub fn two_loops(_: &Gpu) -> Vec<Loop> {
 }
 
 /// Runs a layer on rows that start `offset` elements off the alignment, as do hidden and y; both must be written whole.
+#[cfg(not(target_arch = "wasm32"))]
 pub fn run(gpu: &Gpu, layer: FeedForward, x: &[f32], element: Element, looping: Loop, offset: usize) -> Result<Vec<f32>, String> {
+    pollster::block_on(run_async(gpu, layer, x, element, looping, offset))
+}
+
+/// The same where a thread must not block.
+pub async fn run_async(
+    gpu: &Gpu,
+    layer: FeedForward,
+    x: &[f32],
+    element: Element,
+    looping: Loop,
+    offset: usize,
+) -> Result<Vec<f32>, String> {
     let layer = layer.with_loop(looping);
     let d_model = match layer.layer() {
         Layer::Dense { w2: last, .. } | Layer::Gated { w_down: last, .. } => last.shape()[0],
@@ -161,8 +183,8 @@ pub fn run(gpu: &Gpu, layer: FeedForward, x: &[f32], element: Element, looping: 
     let hidden = Guarded::output(gpu, &[shape[0], layer.d_ff()], Element::F32, offset / 2);
     let y = Guarded::output(gpu, &shape, element, offset);
     layer.plan(FeedForwardArgs { x: &x, hidden: &hidden.tensor, y: &y.tensor }).unwrap().submit(gpu);
-    hidden.check(gpu).map_err(|fault| format!("hidden: {fault}"))?;
-    y.check(gpu)
+    hidden.check_async(gpu).await.map_err(|fault| format!("hidden: {fault}"))?;
+    y.check_async(gpu).await
 }
 
 impl Weights {

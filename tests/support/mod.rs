@@ -2,6 +2,7 @@
 #![allow(dead_code, unused_imports, reason = "every test binary uses its own part")]
 
 mod compare;
+pub mod conformance;
 pub mod gate;
 mod guarded;
 mod inputs;
