@@ -28,6 +28,7 @@ pub mod accuracy;
 pub mod activation;
 pub mod bench;
 pub mod custom;
+mod date;
 pub mod element;
 pub mod error;
 pub mod gate;

@@ -41,7 +41,6 @@
 //! | `share`, `bound` | the roof's time as a share of the median; whether `compute` or `memory` makes the roof. Above 1 where operands stay in a cache |
 
 mod ceilings;
-mod date;
 mod json;
 mod noise;
 mod prepared;

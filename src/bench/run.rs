@@ -1,9 +1,9 @@
 //! Running workloads: what is refused, what is wrong, and how often the rest is run.
 
 use super::ceilings::Ceilings;
-use super::date;
 use super::report::{Measurement, Report, Roof, Skipped};
 use super::workloads::Workload;
+use crate::date;
 use crate::error::Error;
 use crate::gpu::{Effort, Gpu, Timer};
 

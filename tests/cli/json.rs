@@ -36,14 +36,19 @@ fn demo() {
 fn verify() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("verify.json");
-    let text = succeed(&["verify", "--filter", "softsign", "--json", file.to_str().unwrap()]).unwrap();
-    assert!(text.contains("6 of 6 rows hold"), "{text}");
-    let measured = parse(&std::fs::read_to_string(&file).unwrap());
-    assert_eq!(measured["version"], env!("CARGO_PKG_VERSION"));
-    assert!(!measured["adapter"].as_str().unwrap().is_empty() && measured["driver"].is_string());
-    let rows = measured["rows"].as_array().unwrap();
-    assert_eq!(rows.len(), 6);
-    assert!(rows.iter().all(|row| row["breaches"] == 0 && row["max_ulp"].as_f64() <= row["allowed_ulp"].as_f64()));
+    for (flags, limits) in [(&[][..], "adapter"), (&["--default-limits"], "webgpu-default")] {
+        let text = succeed(&[&["verify", "--filter", "softsign", "--json", file.to_str().unwrap()], flags].concat()).unwrap();
+        assert!(text.contains("6 of 6 rows hold"), "{text}");
+        let measured = parse(&std::fs::read_to_string(&file).unwrap());
+        assert_eq!((&measured["schema"], &measured["version"]), (&"ffwd-verify/1".into(), &env!("CARGO_PKG_VERSION").into()));
+        assert!(!measured["adapter"].as_str().unwrap().is_empty() && measured["driver"].is_string());
+        assert_eq!(measured["limits"], limits);
+        assert_eq!(measured["features"].as_array().unwrap().is_empty(), !flags.is_empty());
+        assert_eq!((&measured["host"]["os"], &measured["passed"]), (&std::env::consts::OS.into(), &true.into()));
+        let rows = measured["rows"].as_array().unwrap();
+        assert_eq!(rows.len(), 6);
+        assert!(rows.iter().all(|row| row["breaches"] == 0 && row["max_ulp"].as_f64() <= row["allowed_ulp"].as_f64()));
+    }
 }
 
 #[test]

@@ -16,6 +16,9 @@ pub struct AdapterArgs {
     /// Use only adapters of this backend
     #[arg(long, global = true, value_enum)]
     backend: Option<Backend>,
+    /// Open the adapter with WebGPU's default limits and no optional feature: what every browser grants
+    #[arg(long, global = true)]
+    default_limits: bool,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -40,14 +43,17 @@ impl AdapterArgs {
 
     /// Opens the adapter.
     pub fn open(&self) -> Result<Gpu, CliError> {
-        Ok(Gpu::open(&self.selection())?)
+        self.device(&self.selection().choose()?)
     }
 
     /// Opens the adapter, and tells which it is and why it was chosen.
     pub fn open_described(&self) -> Result<(Gpu, String, String), CliError> {
         let choice = self.selection().choose()?;
-        let Choice { adapter, reason } = &choice;
-        let (described, reason) = (describe(adapter), reason.clone());
-        Ok((Gpu::from_choice(&choice)?, described, reason))
+        let limits = if self.default_limits { ", with WebGPU's default limits" } else { "" };
+        Ok((self.device(&choice)?, format!("{}{limits}", describe(&choice.adapter)), choice.reason))
+    }
+
+    fn device(&self, choice: &Choice) -> Result<Gpu, CliError> {
+        Ok(if self.default_limits { Gpu::least_capable(&choice.adapter)? } else { Gpu::from_choice(choice)? })
     }
 }

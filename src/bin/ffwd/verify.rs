@@ -4,10 +4,9 @@ use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::PathBuf;
 
+use ffwd::Element;
 use ffwd::shader::function::Function;
-use ffwd::verify::{Case, Row, cases};
-use ffwd::{Element, Gpu};
-use serde_json::{Value, json};
+use ffwd::verify::{Case, Report, Row, cases};
 
 use crate::adapter::AdapterArgs;
 use crate::error::{CliError, message};
@@ -51,10 +50,12 @@ pub fn run(args: &Args, adapter: &AdapterArgs, out: &mut dyn Write) -> Result<()
         bar.inc(1);
     }
     bar.finish_and_clear();
+    let report = Report::new(&gpu, rows);
     if let Some(output) = &output {
-        output.write(format!("{:#}\n", as_json(&gpu, &rows)).as_bytes())?;
+        output.write(format!("{:#}\n", report.to_json()).as_bytes())?;
     }
-    print(out, &rows)?;
+    let rows = &report.rows;
+    print(out, rows)?;
     let (inputs, failed) = (rows.iter().map(|row| row.inputs).sum::<usize>(), rows.iter().filter(|row| !row.passed()).count());
     writeln!(out, "\n{} of {} rows hold, over {inputs} inputs", rows.len() - failed, rows.len())?;
     if failed > 0 { message(format!("{failed} rows breach the accuracy contract")) } else { Ok(()) }
@@ -102,39 +103,4 @@ fn print(out: &mut dyn Write, rows: &[Row]) -> Result<(), CliError> {
         writeln!(out, "  at ({first:e}, {second:e}): {actual:e}, and {truth:e} is right")?;
     }
     Ok(())
-}
-
-/// JSON has no NaN and no infinities: those are strings.
-fn number(value: f64) -> Value {
-    if value.is_finite() { Value::from(value) } else { Value::from(value.to_string()) }
-}
-
-fn as_json(gpu: &Gpu, rows: &[Row]) -> Value {
-    let info = gpu.info();
-    let row = |row: &Row| {
-        let (first, second, actual, truth) = row.at;
-        json!({
-            "function": row.name,
-            "output": row.output,
-            "element": row.element.name(),
-            "inputs": row.inputs,
-            "max_ulp": number(row.ulp),
-            "allowed_ulp": number(row.allowed),
-            "breaches": row.breaches,
-            "worst": {
-                "inputs": [number(first.into()), number(second.into())],
-                "actual": number(actual.into()),
-                "truth": number(truth),
-            },
-        })
-    };
-    json!({
-        "version": env!("CARGO_PKG_VERSION"),
-        "adapter": info.name,
-        "backend": format!("{:?}", info.backend).to_lowercase(),
-        "driver": info.driver,
-        "driver_info": info.driver_info,
-        "passed": rows.iter().all(Row::passed),
-        "rows": rows.iter().map(row).collect::<Vec<_>>(),
-    })
 }

@@ -3,7 +3,7 @@
 use web_time::{SystemTime, UNIX_EPOCH};
 
 /// Now, in UTC, as in RFC 3339.
-pub(super) fn now() -> String {
+pub(crate) fn now() -> String {
     let seconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
     utc(seconds)
 }

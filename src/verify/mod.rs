@@ -1,4 +1,28 @@
 //! The accuracy contract, measured on an adapter: every activation and gate, forward and backward, in every kind.
+//!
+//! [`Report::to_json`] writes `ffwd-verify/1`:
+//!
+//! | key | value |
+//! | --- | --- |
+//! | `schema`, `version`, `date` | `"ffwd-verify/1"`, the crate's version, when it was measured (RFC 3339, UTC) |
+//! | `adapter`, `backend`, `driver`, `driver_info` | what wgpu says, the backend in lower case |
+//! | `software` | whether the adapter computes on the CPU |
+//! | `limits` | of the device: `"adapter"`, or `"webgpu-default"` where it has none above WebGPU's defaults and no optional feature |
+//! | `features` | optional ones of the device |
+//! | `host` | `os`, `arch` |
+//! | `passed` | whether every row holds |
+//! | `rows` | see below |
+//!
+//! Each of `rows`, in which NaN and infinities are strings:
+//!
+//! | key | value |
+//! | --- | --- |
+//! | `function`, `output`, `element` | of [`Row`] |
+//! | `inputs`, `breaches` | how many inputs were tried, and for how many of them the contract does not hold |
+//! | `max_ulp`, `allowed_ulp` | the largest error and the largest allowed |
+//! | `worst` | the `inputs` of the largest error, the `actual` result, and the `truth` |
+
+mod report;
 
 use crate::accuracy::{self, Random, Sample};
 use crate::activation::Activation;
@@ -9,6 +33,8 @@ use crate::gpu::{Gpu, Tensor};
 use crate::ops::{Activate, Backward, Forward, GateInput, Gated, GatedBackward, GatedForward};
 use crate::oracle;
 use crate::shader::function::Function;
+
+pub use report::Report;
 
 /// Largest error of the 16-bit kinds in their own units, whatever the function: half a unit is rounding.
 pub const HALF_KIND_ULP: f64 = 0.51;
