@@ -24,6 +24,9 @@
 #![warn(missing_docs)]
 #![deny(unsafe_code)]
 
+/// This crate's version, as reports carry it.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+
 pub mod accuracy;
 pub mod activation;
 pub mod bench;

@@ -47,7 +47,8 @@ impl Gpu {
             let untold = self.untold().0.take();
             let mut first = None;
             for scope in untold {
-                first = scope.await.or(first);
+                let caught = scope.await;
+                first = first.or(caught);
             }
             if let Some(error) = first {
                 return Err(error);
