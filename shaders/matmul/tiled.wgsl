@@ -45,7 +45,7 @@ fn fetch_a(slot: u32, row: u32, k: u32, end: u32) -> vec4<f32> {
     if k + place.y < end {
         return a_step(a_row(row + place.x), k + place.y);
     }
-    return vec4<f32>();
+    return vec4<f32>(0.0);
 }
 
 fn fetch_b(slot: u32, col: u32, k: u32, end: u32) -> Column {

@@ -1,4 +1,4 @@
-fn gated_grad_lanes(g: Lanes, u: Lanes, dy: Lanes, i: u32) -> array<Lanes, 2> {
+fn gated_grad_lanes(g: Lanes, u: Lanes, dy: Lanes, i: u32) -> array<f32, 2> {
     let both = gated_grad(g, u, dy, i);
-    return array<Lanes, 2>(both.x, both.y);
+    return array<f32, 2>(both.x, both.y);
 }
