@@ -6,9 +6,10 @@ var<private> segment: vec2<u32>;
 fn begin(slice: u32) -> vec2<u32> {
     params = uniforms;
     slice_row = slice * params.rows;
-    let at = 2u * (params.expert + slice);
-    segment = vec2<u32>(segments_word(at), segments_word(at + 1u));
-    return vec2<u32>(0u, (depth_end() + STEP - 1u) / STEP);
+    let at = 2u * (uniforms.expert + slice);
+    let own = vec2<u32>(segments_word(at), segments_word(at + 1u));
+    segment = own;
+    return vec2<u32>(0u, (own.y - own.x + STEP - 1u) / STEP);
 }
 
 fn first_row(row: u32) -> u32 {

@@ -6,7 +6,7 @@ var<private> expert: u32;
 fn begin(slice: u32) -> vec2<u32> {
     params = uniforms;
     slice_row = 0u;
-    return vec2<u32>(0u, (params.depth + STEP - 1u) / STEP);
+    return vec2<u32>(0u, (uniforms.depth + STEP - 1u) / STEP);
 }
 
 fn first_row(row: u32) -> u32 {

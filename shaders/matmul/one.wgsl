@@ -4,7 +4,7 @@
 fn begin(slice: u32) -> vec2<u32> {
     params = uniforms;
     slice_row = slice * params.rows;
-    return min(vec2<u32>(slice, slice + 1u) * params.slice, vec2<u32>((params.depth + STEP - 1u) / STEP));
+    return min(vec2<u32>(slice, slice + 1u) * uniforms.slice, vec2<u32>((uniforms.depth + STEP - 1u) / STEP));
 }
 
 /// Row of the output from which a workgroup or an invocation computes.

@@ -34,7 +34,7 @@ fn score(logit: f32, all: Softmax) -> f32 {
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
         @builtin(local_invocation_index) local: u32) {
     let token = workgroup_number(group, groups);
-    if token >= params.tokens {
+    if token >= uniforms.tokens {
         return;
     }
     let first = token * params.experts;
@@ -47,7 +47,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
     var last = FIRST;
     var sum = 0.0;
     var best = 0.0;
-    for (var choice = 0u; choice < params.top_k; choice++) {
+    for (var choice = 0u; choice < uniforms.top_k; choice++) {
         var own = LAST;
         for (var e = local; e < params.experts; e += LANES) {
             let logit = load_logits(first + e);

@@ -9,7 +9,7 @@ fn store_member(row: u32, token: u32, expert: u32) {
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
         @builtin(local_invocation_index) local: u32) {
     let expert = workgroup_number(group, groups);
-    if expert >= params.experts {
+    if expert >= uniforms.experts {
         return;
     }
     let s = stretch(local, expert);

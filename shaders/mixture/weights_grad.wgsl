@@ -4,7 +4,7 @@
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>,
         @builtin(local_invocation_index) local: u32) {
     let slot = workgroup_number(group, groups);
-    if slot >= params.tokens * params.top_k {
+    if slot >= uniforms.tokens * uniforms.top_k {
         return;
     }
     let row = places_word(slot) * params.width;

@@ -36,7 +36,8 @@ impl Binding {
 
     pub(super) fn declare(&self, index: usize) -> String {
         // Every entry point copies the block before anything else: a compiler cannot know that stores leave it
-        // alone, and would load its fields again for each unit (a sixth of the time of a relu, measured).
+        // alone, and would load its fields again for each unit (a sixth of the time of a relu, measured). What
+        // decides how often a workgroup meets at barriers is read from the block itself: see `Operand::steers`.
         let copy = if self.access == Access::Uniform { "var<private> params: Params;\n" } else { "" };
         let space = match self.access {
             Access::Uniform => "uniform",
@@ -110,12 +111,15 @@ pub struct Operand {
     pub counts: bool,
     /// Whether every dispatch may read any of it: biases, learned parameters, what steers a kernel.
     pub whole: bool,
+    /// Whether a workgroup meets at barriers as often as its words say. A browser has to be able to prove that all of a
+    /// workgroup reads the same, and does not believe that of `params`, which is a copy.
+    pub steers: bool,
 }
 
 impl Operand {
     /// An operand side by side in a binding of its own.
     pub fn new(name: &'static str, element: Element, lanes: Lanes, written: bool) -> Self {
-        Self { name, binding: name.into(), element, lanes, index: Index::Flat, written, counts: false, whole: false }
+        Self { name, binding: name.into(), element, lanes, index: Index::Flat, written, counts: false, whole: false, steers: false }
     }
 
     /// An operand that is read one element at a time, at any place.
@@ -161,7 +165,8 @@ pub(super) fn render(operands: &[Operand], shared_buffers: &[&str]) -> Rendered 
             let access = if writable { Access::ReadWrite } else { Access::Read };
             bindings.push(Binding::storage(&variable, access, &array_type(operand.element, lanes, atomic)));
         }
-        let accessor = Accessor { operand, variable, offset: format!("params.offsets[{}][{}]", slot / 4, slot % 4), atomic };
+        let params = if operand.steers { "uniforms" } else { "params" };
+        let accessor = Accessor { operand, variable, offset: format!("{params}.offsets[{}][{}]", slot / 4, slot % 4), atomic };
         match lanes {
             Lanes::Eight => accessor.vectors(&mut accessors),
             Lanes::Four => accessor.vector(&mut accessors),

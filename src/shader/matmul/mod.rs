@@ -203,7 +203,7 @@ impl Variant {
         if self.experts != Experts::None {
             // One table, of which each has its part.
             let part = |name| Operand { binding: "experts".into(), ..Operand::new(name, Element::F32, Lanes::One, false).counting() };
-            operands.extend([part("segments"), part("members")]);
+            operands.extend([Operand { steers: true, ..part("segments") }, part("members")]);
         }
         for operand in &mut operands {
             if self.in_place.contains(&operand.name) {
