@@ -149,7 +149,6 @@ pub fn shared_grad(dy: Element) -> Kernel {
 }
 
 /// Every such kernel.
-#[cfg(test)]
 pub(super) fn all() -> Vec<Kernel> {
     let mut kernels = vec![count(), segments(), place()];
     for scoring in [Scoring::Softmax, Scoring::Sigmoid] {

@@ -4,6 +4,7 @@
 //! language forces to be text is rendered here: bindings and their accessors ([`operand`]) and the
 //! one-line functions that name the activation ([`function`]).
 
+pub mod catalogue;
 pub mod ceilings;
 pub mod elementwise;
 pub mod function;
@@ -50,6 +51,11 @@ impl Kernel {
         let operand::Rendered { bindings, accessors, storage, .. } = operand::render(operands, &[]);
         let files: Vec<_> = files.iter().copied().chain(storage).collect();
         Self::link(name, false, bindings, &files, &(accessors + rendered))
+    }
+
+    /// What a browser has to be told before this text, and naga will not hear: the optional features that it uses.
+    pub const fn browser_directives(&self) -> &'static str {
+        if self.subgroups { "enable subgroups;\n" } else { "" }
     }
 
     fn link(name: String, custom: bool, bindings: Vec<Binding>, files: &[&str], rendered: &str) -> Self {

@@ -151,7 +151,6 @@ pub fn control() -> Kernel {
 }
 
 /// Every such kernel that differs in text, less products of independent choices.
-#[cfg(test)]
 pub(super) fn all() -> Vec<Kernel> {
     const F32: Element = Element::F32;
     let mut kernels = vec![control()];

@@ -1,10 +1,9 @@
 //! Every kernel, linked and checked by naga without a GPU: bindings, uniform blocks, capabilities, and that
 //! it translates to every backend's language.
 
-mod kernels;
-
 use naga::proc::Layouter;
 
+use super::catalogue::{all, ceilings, loops, products, sums};
 use super::elementwise::{Mapped as _, Pass, Variant};
 use super::function::Function;
 use super::matmul::{self, Loop};
@@ -12,7 +11,6 @@ use super::{Access, Kernel, reduce};
 use crate::activation::Activation;
 use crate::element::Element;
 use crate::gate::Gate;
-use kernels::{all, ceilings, loops, products, sums};
 
 fn parse(kernel: &Kernel) -> (naga::Module, naga::valid::ModuleInfo) {
     let mut options = naga::front::wgsl::Options::new();
@@ -81,6 +79,22 @@ macro_rules! assert_block {
         assert_eq!(fields, expected);
         assert_eq!(size as usize, size_of::<$params>());
     }};
+}
+
+/// Others than naga are given the same list.
+#[test]
+fn the_catalogue_holds_every_sort_of_kernel() {
+    let kernels = all();
+    let some = |what: &str, of: fn(&Kernel) -> bool| assert!(kernels.iter().any(of), "no kernel {what}");
+    some("of a user's", |kernel| kernel.custom);
+    some("with subgroups", |kernel| kernel.subgroups && kernel.browser_directives() == "enable subgroups;\n");
+    some("without", |kernel| !kernel.subgroups && kernel.browser_directives().is_empty());
+    some("with words of 64 bits", |kernel| kernel.int64);
+    some("with halves", |kernel| kernel.halves);
+    some("with cooperative matrices", |kernel| kernel.cooperative);
+    for family in ["bench", "elementwise", "matmul", "mixture", "reduce", "train"] {
+        assert!(kernels.iter().any(|kernel| kernel.name.starts_with(family)), "no {family}");
+    }
 }
 
 #[test]

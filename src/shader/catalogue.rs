@@ -1,11 +1,15 @@
-//! Every kernel that there is, as far as its text differs.
+//! Every kernel that there is, as far as its text differs: what the tests check, and what is compiled offline for every
+//! target. Choices that do not meet in the text are not multiplied: every function with every kind of element in one loop,
+//! and one function of each sort in every loop. Widths of subgroups are one number in the text, so one of them stands for all.
 
-use super::super::elementwise::{Mapped as _, Pass, Variant};
-use super::super::function::Function;
-use super::super::matmul::{self, Capabilities, Experts, Loop, Matrices, Products, Tile, Total};
-use super::super::operand::Lanes;
-use super::super::reduce::{self, Inputs, Terms};
-use super::super::{Kernel, ceilings, mixture, update};
+use std::collections::HashSet;
+
+use super::elementwise::{Mapped as _, Pass, Places, Variant};
+use super::function::Function;
+use super::matmul::{self, Capabilities, Experts, Loop, Matrices, Products, Tile, Total};
+use super::operand::Lanes;
+use super::reduce::{self, Inputs, Terms};
+use super::{Kernel, ceilings, mixture, update};
 use crate::activation::Activation;
 use crate::custom::Custom;
 use crate::element::Element;
@@ -13,9 +17,8 @@ use crate::gate::{Gate, Layout};
 use crate::quantised::{Packing, WeightKind};
 
 fn functions() -> Vec<Function> {
-    let custom =
-        Custom::new("snake", "x + sin(a * x) * sin(a * x) / a", "1.0 + sin(2.0 * a * x)", &[("a", 0.5)]).unwrap().into_activation();
-    let activations = Activation::all().chain([custom]);
+    let snake = Custom::new("snake", "x + sin(a * x) * sin(a * x) / a", "1.0 + sin(2.0 * a * x)", &[("a", 0.5)]);
+    let activations = Activation::all().chain(snake.map(Custom::into_activation));
     activations.map(Function::Activation).chain(Gate::all().map(Function::Gate)).collect()
 }
 
@@ -110,7 +113,7 @@ pub(super) fn products() -> Vec<Kernel> {
     variants.extend(functions().into_iter().map(|function| matmul::Variant::new(Loop::Direct(4), function)));
     let gates = variants.iter().filter(|v| v.products == Products::GateUp);
     let gate = |v: &matmul::Variant| matmul::Variant { products: Products::Gate, in_place: vec!["up"], ..v.clone() };
-    let gates: Vec<_> = gates.map(gate).chain([gate(&matmul::Variant::new(Loop::Sum, functions().pop().unwrap()))]).collect();
+    let gates: Vec<_> = gates.map(gate).chain([gate(&matmul::Variant::new(Loop::Sum, Function::Gate(Gate::OAI)))]).collect();
     let summed = |v: &matmul::Variant| v.products == Products::One && v.function.name() == "relu" && v.looping != Loop::Sum;
     let summed = variants.iter().filter(|v| summed(v) && !matches!(v.looping, Loop::Cooperative(_)));
     let summed: Vec<_> = summed.map(|v| matmul::Variant { products: Products::Summed, ..v.clone() }).collect();
@@ -172,7 +175,7 @@ pub(super) fn products() -> Vec<Kernel> {
 /// Every packing in a loop that takes blocks, in one that shares rows and in one that does not; every loop with one packing.
 fn packed() -> Vec<Kernel> {
     let relu = || Function::Activation(crate::Activation::Relu);
-    let swiglu = || Function::Gate(crate::Gate::parse("swiglu").unwrap());
+    let swiglu = || Function::Gate(Gate::Of(Activation::Silu));
     let blocks = crate::quantised::Block::ALL.map(Packing::Block);
     let mut kernels = Vec::new();
     for packing in blocks.into_iter().chain([Packing::Int4 { group: 64 }]) {
@@ -201,6 +204,34 @@ pub(super) fn ceilings() -> Vec<Kernel> {
     chains.into_iter().chain(matrices).chain([ceilings::copy()]).collect()
 }
 
-pub(super) fn all() -> Vec<Kernel> {
-    update::all().into_iter().chain(mixture::all()).chain(elementwise()).chain(sums()).chain(products()).chain(ceilings()).collect()
+/// Operands that share memory, with one function of each sort.
+fn sharing() -> Vec<Kernel> {
+    let (relu, swiglu) = (Function::Activation(Activation::Relu), Function::Gate(Gate::Of(Activation::Silu)));
+    let cases = [
+        (&relu, Pass::Forward, vec![("x", "y")], vec!["x"]),
+        (&relu, Pass::Backward, vec![("dy", "dx")], vec!["x", "dy"]),
+        (&swiglu, Pass::Forward, vec![("gate", "y")], vec!["gate", "up"]),
+        (&swiglu, Pass::Backward, vec![("gate", "dgate"), ("up", "dup")], vec!["gate", "up", "dy"]),
+    ];
+    let mut kernels = Vec::new();
+    for (function, pass, in_place, shared) in cases {
+        for places in [Places { in_place, ..Places::default() }, Places { shared, ..Places::default() }] {
+            let variant = Variant { places, ..Variant::new(function.clone(), pass, Element::F16) };
+            kernels.extend([Lanes::Four, Lanes::One].map(|lanes| variant.clone().with_lanes(lanes).kernel()));
+        }
+    }
+    let product = matmul::Variant::new(Loop::Direct(4), relu);
+    let residual = matmul::Variant { residual: Some(Element::F32), in_place: vec!["residual"], ..product.clone() };
+    let shared = matmul::Variant { shared: vec!["a", "b"], ..product };
+    kernels.extend([residual.kernel(), shared.kernel()]);
+    kernels
+}
+
+/// All of them, each text once.
+pub fn all() -> Vec<Kernel> {
+    let elements = update::all().into_iter().chain(mixture::all()).chain(elementwise()).chain(sums());
+    let mut kernels: Vec<_> = elements.chain(products()).chain(ceilings()).chain(sharing()).collect();
+    let mut texts = HashSet::new();
+    kernels.retain(|kernel| texts.insert(kernel.wgsl.clone()));
+    kernels
 }
