@@ -19,6 +19,8 @@
 //! # Ok::<(), ffwd::Error>(())
 //! ```
 //!
+//! One feature, `cli`, on by default: the command line. Nothing of the library depends on it.
+//!
 //! Names: [`Activation::parse`] takes PyTorch's, Hugging Face's and the literature's. Rooms and their rules are
 //! drawn in ARCHITECTURE.md.
 #![warn(missing_docs)]

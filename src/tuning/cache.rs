@@ -5,6 +5,7 @@ use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
+use etcetera::base_strategy::{BaseStrategy as _, choose_native_strategy};
 use serde_json::{Map, Value, json};
 
 use super::Strategy;
@@ -37,7 +38,7 @@ impl Cache {
     /// where the system has none.
     pub fn default_path() -> Option<PathBuf> {
         let folder = std::env::var_os("FFWD_CACHE_DIR").filter(|folder| !folder.is_empty()).map(PathBuf::from);
-        folder.or_else(|| Some(dirs::cache_dir()?.join("ffwd"))).map(|folder| folder.join("tuning.json"))
+        folder.or_else(|| Some(choose_native_strategy().ok()?.cache_dir().join("ffwd"))).map(|folder| folder.join("tuning.json"))
     }
 
     /// What a file says of `adapter`: a key that names the adapter, its driver and this crate's version. Without a path
