@@ -16,8 +16,10 @@ fn relu6_grad(x: f32, m: f32) -> f32 {
     return select(0.0, m, is_positive(x) && x < 6.0);
 }
 
+/// Small x is doubled first: m * x may be subnormal where twice of it is not
 fn relu_squared_grad(x: f32, m: f32) -> f32 {
-    return (m * select(0.0, x, is_positive(x))) * 2.0;
+    let r = select(0.0, x, is_positive(x));
+    return select((m * r) * 2.0, m * (r + r), r < 1.0);
 }
 
 fn leaky_relu_grad(x: f32, m: f32, slope: vec2<f32>) -> f32 {
