@@ -97,3 +97,17 @@ fn plans_fit_into_a_pass_of_the_caller() {
     gpu.queue().submit([encoder.finish()]);
     assert_eq!(gpu.read_back(&y).unwrap(), values.iter().map(|x| x.max(0.0)).collect::<Vec<_>>());
 }
+
+/// On GL they share one context.
+#[test]
+fn devices_in_several_threads_keep_out_of_each_others_way() {
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                for _ in 0..4 {
+                    assert_eq!(ffwd::activate(&host(), Activation::Relu, &[-1.0, 2.0]).unwrap(), [0.0, 2.0]);
+                }
+            });
+        }
+    });
+}

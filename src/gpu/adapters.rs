@@ -87,19 +87,26 @@ impl Selection {
 /// Every adapter of these backends, in the order of their indices.
 #[cfg(not(target_arch = "wasm32"))]
 pub fn list(backends: wgpu::Backends) -> Vec<wgpu::Adapter> {
-    super::wait::block_on(list_async(backends))
+    let found = |backends| super::wait::block_on(instance(backends).enumerate_adapters(backends));
+    // GL has one context for all adapters of an instance, which each of them locks for itself alone: two of them in two
+    // threads, or looking for them again, would take it from each other. Found once, they are the same adapters everywhere.
+    static GL: std::sync::OnceLock<Vec<wgpu::Adapter>> = std::sync::OnceLock::new();
+    let gl = backends & wgpu::Backends::GL;
+    let (others, gl) = (backends - gl, if gl.is_empty() { &[][..] } else { GL.get_or_init(|| found(gl)) });
+    found(others).into_iter().chain(gl.iter().cloned()).collect()
 }
 
-/// The same where a thread must not block. A browser shows one, the fastest by its own judgement.
+/// The same where a thread must not block; natively that takes no waiting. A browser shows one, the fastest by its own judgement.
+#[cfg(not(target_arch = "wasm32"))]
 pub async fn list_async(backends: wgpu::Backends) -> Vec<wgpu::Adapter> {
-    let instance = instance(backends);
-    #[cfg(not(target_arch = "wasm32"))]
-    return instance.enumerate_adapters(backends).await;
-    #[cfg(target_arch = "wasm32")]
-    {
-        let fastest = wgpu::RequestAdapterOptions { power_preference: wgpu::PowerPreference::HighPerformance, ..Default::default() };
-        instance.request_adapter(&fastest).await.into_iter().collect()
-    }
+    list(backends)
+}
+
+/// The adapter that the browser judges the fastest, if it has any.
+#[cfg(target_arch = "wasm32")]
+pub async fn list_async(backends: wgpu::Backends) -> Vec<wgpu::Adapter> {
+    let fastest = wgpu::RequestAdapterOptions { power_preference: wgpu::PowerPreference::HighPerformance, ..Default::default() };
+    instance(backends).request_adapter(&fastest).await.into_iter().collect()
 }
 
 /// One instance for each set of backends: devices of one instance tell each other's buffers apart.

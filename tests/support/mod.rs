@@ -47,9 +47,16 @@ pub fn gpu() -> &'static Gpu {
     &devices()[0].gpu
 }
 
-/// The default adapter.
+/// The default adapter, or that of the backend which FFWD_TEST_BACKEND names (`scripts/adapters` runs the tests of kernels on each).
 pub fn adapter() -> wgpu::Adapter {
-    match Selection::default().choose() {
+    let backend = std::env::var("FFWD_TEST_BACKEND").ok().map(|name| match name.as_str() {
+        "vulkan" => wgpu::Backend::Vulkan,
+        "metal" => wgpu::Backend::Metal,
+        "dx12" => wgpu::Backend::Dx12,
+        "gl" => wgpu::Backend::Gl,
+        _ => panic!("FFWD_TEST_BACKEND is `{name}`, and can be vulkan, metal, dx12 or gl"),
+    });
+    match (Selection { backend, adapter: None }).choose() {
         Ok(choice) => choice.adapter,
         Err(error) => panic!("{error}. Run `scripts/with-adapter cargo test --release`, which installs one"),
     }
