@@ -65,6 +65,35 @@ fn plot() {
     assert!(image.info().width > 1000);
 }
 
+/// The row of what `ffwd plot` prints: least and where, greatest and where.
+fn reach(page: &str, function: &str, of: &str) -> [f64; 4] {
+    let row = page.lines().filter_map(|line| line.trim().strip_prefix(function)?.trim().strip_prefix(of)).next().unwrap();
+    let numbers: Vec<f64> = row.split_whitespace().map(|word| word.parse().unwrap()).collect();
+    numbers.try_into().unwrap()
+}
+
+#[test]
+fn plot_says_how_far_curves_reach() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("p.svg");
+    let plot = |args: &[&str]| succeed(&[&["plot"], args, &["-o", file.to_str().unwrap()]].concat()).unwrap();
+    let page = plot(&["sigmoid", "gelu"]);
+    assert_eq!(reach(&page, "sigmoid", "derivative")[2..], [0.25, 0.0]);
+    // GELU's least value: -0.16997 at -0.7518.
+    assert_eq!(reach(&page, "gelu", "value")[..2], [-0.17, -0.75]);
+    // In a chain of three the slopes at 0, at 1/2 and at what follows multiply.
+    let page = plot(&["sigmoid", "--times", "3", "--range", "0,1"]);
+    let sigmoid = |x: f64| 1.0 / (1.0 + (-x).exp());
+    let slope = |x: f64| sigmoid(x) * (1.0 - sigmoid(x));
+    let (second, third) = (0.5, sigmoid(0.5));
+    let [_, _, greatest, at] = reach(&page, "sigmoid \u{d7} 3", "derivative");
+    assert!((greatest / (slope(0.0) * slope(second) * slope(third)) - 1.0).abs() < 1e-3 && at == 0.0, "{page}");
+    let page = plot(&["relu", "gelu", "--errors"]);
+    assert_eq!(reach(&page, "relu", "value, ULP"), [0.0, -6.0, 0.0, -6.0]);
+    let worst = reach(&page, "gelu", "value, ULP")[2];
+    assert!(worst > 1.0 && worst <= 4.0, "{page}");
+}
+
 #[test]
 fn help_and_version() {
     for args in [&["--help"][..], &["run", "--help"], &["--version"]] {

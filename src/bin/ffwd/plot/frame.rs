@@ -171,6 +171,19 @@ const ROUND: [u8; 3] = [1, 2, 5];
 /// The sign that is as wide as a plus.
 pub const MINUS: &str = "\u{2212}";
 
+/// A number with so many digits that count.
+pub fn significant(value: f64, digits: usize) -> String {
+    let short = format!("{value:.*e}", digits - 1);
+    // Rounded first: 9.996 has one digit more before its point than it seems.
+    let Some(exponent) = short.rsplit_once('e').and_then(|(_, exponent)| exponent.parse::<i32>().ok()) else {
+        return "\u{221e}".to_owned();
+    };
+    match exponent {
+        -4..=5 => format!("{value:.*}", usize::try_from(digits as i32 - 1 - exponent).unwrap_or(0)),
+        _ => short.replace('-', MINUS),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

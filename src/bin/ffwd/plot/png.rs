@@ -1,7 +1,7 @@
 //! A picture as PNG: thick lines with smooth edges, by their distance from each pixel.
 
 use super::font;
-use super::scene::{Anchor, Color, Item, Point, Scene};
+use super::scene::{Anchor, Color, Item, Point, Scene, distance};
 use crate::error::CliError;
 
 /// Pixels in a unit of the picture.
@@ -109,14 +109,6 @@ impl Canvas {
         writer.finish()?;
         Ok(bytes)
     }
-}
-
-/// Distance of `p` from the segment `a` to `b`.
-fn distance(p: Point, a: Point, b: Point) -> f64 {
-    let [along, from] = [[b[0] - a[0], b[1] - a[1]], [p[0] - a[0], p[1] - a[1]]];
-    let length = along[0] * along[0] + along[1] * along[1];
-    let t = if length > 0.0 { ((from[0] * along[0] + from[1] * along[1]) / length).clamp(0.0, 1.0) } else { 0.0 };
-    (from[0] - t * along[0]).hypot(from[1] - t * along[1])
 }
 
 /// The parts of a line that a pattern draws.

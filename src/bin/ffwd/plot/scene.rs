@@ -88,3 +88,11 @@ pub struct Scene {
     /// Things to draw, the lowest first.
     pub items: Vec<Item>,
 }
+
+/// Distance of `p` from the segment `a` to `b`.
+pub fn distance(p: Point, a: Point, b: Point) -> f64 {
+    let [along, from] = [[b[0] - a[0], b[1] - a[1]], [p[0] - a[0], p[1] - a[1]]];
+    let length = along[0] * along[0] + along[1] * along[1];
+    let t = if length > 0.0 { ((from[0] * along[0] + from[1] * along[1]) / length).clamp(0.0, 1.0) } else { 0.0 };
+    (from[0] - t * along[0]).hypot(from[1] - t * along[1])
+}

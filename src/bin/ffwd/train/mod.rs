@@ -114,6 +114,11 @@ pub fn run(args: &Args, adapter: &AdapterArgs, out: &mut dyn Write) -> Result<()
     if failed.is_empty() { Ok(()) } else { message(failed.join("\n")) }
 }
 
+/// That of a network which diverged is astronomic.
+fn perplexity(value: f64) -> String {
+    if value < 1e6 { format!("{value:.3}") } else { format!("{value:.0e}") }
+}
+
 /// What this process was called with, for a checkpoint to keep.
 fn command_line() -> Result<Vec<String>, CliError> {
     let text = |argument: std::ffi::OsString| {
@@ -218,7 +223,7 @@ impl Comparison {
                 contestant.trainer.spec().d_ff.to_string(),
                 text(Some(contestant.last_loss()), 4),
                 text(last.map(|e| e.loss), 4),
-                text(last.filter(|_| self.classification).map(|e| e.loss.exp()), 3),
+                last.filter(|e| self.classification && !e.loss.is_nan()).map_or("-".into(), |e| perplexity(e.loss.exp())),
                 last.map_or("-".into(), |e| format!("{:.1}%", 100.0 * mean(&e.dead))),
                 text(Some(1e3 * contestant.step_seconds()), 1),
             ]);

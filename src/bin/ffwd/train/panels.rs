@@ -1,7 +1,7 @@
 //! The panels of the picture: each draws one quantity of all networks into a place of its own.
 
 use crate::plot::font;
-use crate::plot::frame::{AXIS, FAINT_INK, FONT, Frame, GROUND, INK, MINUS, Tick, decades, log_ticks, ticks};
+use crate::plot::frame::{AXIS, FAINT_INK, FONT, Frame, GROUND, INK, Tick, decades, log_ticks, significant, ticks};
 use crate::plot::scene::{Anchor, Color, Item, Point};
 
 /// Width of a panel with its labels.
@@ -63,19 +63,6 @@ pub struct Row<'a> {
     pub name: &'a str,
     /// Its value.
     pub value: f64,
-}
-
-/// A number with so many digits that count.
-pub fn significant(value: f64, digits: usize) -> String {
-    let short = format!("{value:.*e}", digits - 1);
-    // Rounded first: 9.996 has one digit more before its point than it seems.
-    let Some(exponent) = short.rsplit_once('e').and_then(|(_, exponent)| exponent.parse::<i32>().ok()) else {
-        return "\u{221e}".to_owned();
-    };
-    match exponent {
-        -4..=5 => format!("{value:.*}", usize::try_from(digits as i32 - 1 - exponent).unwrap_or(0)),
-        _ => short.replace('-', MINUS),
-    }
 }
 
 /// Room for a text, with some to spare: the fonts that show an SVG may be wider.

@@ -3,8 +3,8 @@
 use ffwd::train::Evaluation;
 
 use super::course::Course;
-use super::panels::{self, Profile, Row, Track, fit, significant};
-use crate::plot::frame::{AXIS, FAINT_INK, FONT, GROUND, INK, PALETTE};
+use super::panels::{self, Profile, Row, Track, fit};
+use crate::plot::frame::{AXIS, FAINT_INK, FONT, GROUND, INK, PALETTE, significant};
 use crate::plot::scene::{Anchor, Color, Item, Point, Scene};
 
 const MARGIN: f64 = 16.0;

@@ -42,9 +42,12 @@ pub struct Setup {
     /// Round the hidden features of gated blocks up to a multiple of this
     #[arg(long, value_name = "N", default_value_t = 4)]
     multiple_of: u64,
-    /// Residual blocks
+    /// Blocks
     #[arg(long, value_name = "N", default_value_t = 2)]
     blocks: usize,
+    /// Do not add a block's input to its output, so that the only way through the network is through the activations
+    #[arg(long)]
+    plain: bool,
     /// Give blocks biases
     #[arg(long)]
     biases: bool,
@@ -118,7 +121,7 @@ impl Setup {
         let network = |name: &String| {
             let function = Function::parse(name)?;
             let d_ff = if matches!(function, Function::Gate(_)) { gated.d_ff() as usize } else { d_ff };
-            Ok(NetworkSpec { biases: self.biases, ..NetworkSpec::new(function, self.blocks, self.d_model, d_ff) })
+            Ok(NetworkSpec { biases: self.biases, residual: !self.plain, ..NetworkSpec::new(function, self.blocks, self.d_model, d_ff) })
         };
         self.names.iter().map(network).collect()
     }
