@@ -64,3 +64,12 @@ pub use nn::FeedForward;
 pub use slices::{activate, activate_backward};
 pub use slices::{activate_async, activate_backward_async};
 pub use wgpu;
+
+/// The Rust in the guide, compiled and run as examples are.
+#[cfg(doctest)]
+mod guide {
+    #[doc = include_str!("../docs/guide/07-migrating.md")]
+    struct Migrating;
+    #[doc = include_str!("../docs/guide/08-custom.md")]
+    struct Custom;
+}
