@@ -38,13 +38,17 @@ pub fn open() -> Gpu {
     guest(&adapter, adapter.limits(), Gpu::wanted_features(&adapter))
 }
 
-/// Bytes that the driver takes for a buffer of this size. Metal and GL count buffers, but not their bytes.
+/// Whether bytes are counted; Metal and GL count buffers alone.
+pub fn counts_bytes(gpu: &Gpu) -> bool {
+    matches!(gpu.info().backend, wgpu::Backend::Vulkan | wgpu::Backend::Dx12)
+}
+
+/// Bytes that the driver takes for a buffer of this size, where they are counted.
 pub fn taken(gpu: &Gpu, size: u64, usage: BufferUsages) -> isize {
     let start = Living::settled(gpu);
     let buffer = gpu.device().create_buffer(&wgpu::BufferDescriptor { label: None, size, usage, mapped_at_creation: false });
     let bytes = Living::now(gpu).since(start).bytes;
     drop(buffer);
-    let counts_bytes = matches!(gpu.info().backend, wgpu::Backend::Vulkan | wgpu::Backend::Dx12);
-    assert!(if counts_bytes { bytes >= size as isize } else { bytes == 0 }, "{bytes} bytes counted for a buffer of {size}");
+    assert!(if counts_bytes(gpu) { bytes >= size as isize } else { bytes == 0 }, "{bytes} bytes counted for a buffer of {size}");
     bytes
 }
