@@ -45,7 +45,8 @@ export function plant() {
     if (globalThis.planted && this.usage & GPUBufferUsage.MAP_READ && mapped.byteLength >= 4) {
       const numbers = new Float32Array(mapped);
       const middle = numbers.length >> 1;
-      numbers[middle] = numbers[middle] * 1.25 + 1;
+      // NaN of a guard band would stay what it is.
+      numbers[middle] = Number.isNaN(numbers[middle]) ? 1 : numbers[middle] * 1.25 + 1;
     }
     return mapped;
   };
